@@ -1,0 +1,72 @@
+{
+  # One static library per instruction set, because gyp has no flags per file: targets/<isa>_<family>.cc. Nothing outside
+  # them may use more than the floor of the platform (SSE2, NEON). tools/native/check-isa-leaks.mjs looks at the result.
+  'variables': {
+    'avx2_flags': ['-mavx2', '-mfma', '-mf16c', '-mbmi2'],
+    # GCC 12 takes its own AVX-512 header for uninitialized; its tree-pre pass spills accumulators of wide tiles.
+    'avx512_flags': ['<@(avx2_flags)', '-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512cd',
+                     '-mprefer-vector-width=512', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
+    'avx512_vnni_flags': ['<@(avx512_flags)', '-mavx512vnni'],
+  },
+  'target_defaults': {
+    'include_dirs': ['native'],
+    'variables': {'isa_flags%': []},
+    'cflags': ['-O3', '-fvisibility=hidden', '-fno-math-errno', '-ffp-contract=off', '-Wall', '-Wextra', '>@(isa_flags)'],
+    'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
+    'cflags_cc!': ['-std=gnu++17'],
+    'conditions': [
+      ["OS=='linux'", {'cflags': ['-fno-tree-pre', '-fno-tree-coalesce-vars']}],
+    ],
+    'xcode_settings': {
+      'CLANG_CXX_LANGUAGE_STANDARD': 'c++20',
+      'GCC_SYMBOLS_PRIVATE_EXTERN': 'YES',
+      'OTHER_CFLAGS': ['-O3', '-ffp-contract=off', '>@(isa_flags)'],
+    },
+    'msbuild_toolset': 'ClangCL',
+    'msvs_settings': {'VCCLCompilerTool': {'AdditionalOptions': ['/std:c++20', '>@(isa_flags)']}},
+  },
+  'targets': [
+    {
+      'target_name': 'tensor',
+      # The headers alone: depending on node-addon-api's own gyp target would litter packages/node_modules.
+      'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      'defines': ['NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_ENABLE_MAYBE'],
+      'sources': ["<!@(node native/sources.mjs baseline)"],
+      'conditions': [
+        ["target_arch=='x64'", {
+          'dependencies': ['isa_avx2', 'isa_avx_vnni', 'isa_avx512f', 'isa_avx512_vnni'],
+        }],
+      ],
+    },
+  ],
+  'conditions': [
+    ["target_arch=='x64'", {
+      'targets': [
+        {
+          'target_name': 'isa_avx2',
+          'type': 'static_library',
+          'sources': ["<!@(node native/sources.mjs avx2)"],
+          'variables': {'isa_flags': ['<@(avx2_flags)']},
+        },
+        {
+          'target_name': 'isa_avx_vnni',
+          'type': 'static_library',
+          'sources': ["<!@(node native/sources.mjs avx_vnni)"],
+          'variables': {'isa_flags': ['<@(avx2_flags)', '-mavxvnni']},
+        },
+        {
+          'target_name': 'isa_avx512f',
+          'type': 'static_library',
+          'sources': ["<!@(node native/sources.mjs avx512f)"],
+          'variables': {'isa_flags': ['<@(avx512_flags)']},
+        },
+        {
+          'target_name': 'isa_avx512_vnni',
+          'type': 'static_library',
+          'sources': ["<!@(node native/sources.mjs avx512_vnni)"],
+          'variables': {'isa_flags': ['<@(avx512_vnni_flags)']},
+        },
+      ],
+    }],
+  ],
+}

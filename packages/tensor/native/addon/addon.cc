@@ -1,0 +1,17 @@
+// Everything that JavaScript can call, one function per file of this folder. The TypeScript side:
+// src/backend/backend.ts.
+#include "addon/bindings.h"
+
+namespace llm {
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  DefineCpu(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(tensor, Init)
+
+}  // namespace llm

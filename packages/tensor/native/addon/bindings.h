@@ -1,0 +1,11 @@
+// Each adds its functions and classes to the addon's exports. All state lives in objects of one JavaScript environment
+// or in the process-wide pool, so worker threads share nothing else.
+#pragma once
+
+#include <napi.h>
+
+namespace llm {
+
+void DefineCpu(Napi::Env env, Napi::Object exports);  // cpu_binding.cc
+
+}  // namespace llm

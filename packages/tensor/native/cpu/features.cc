@@ -1,0 +1,89 @@
+#include "cpu/features.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+#include <cstdint>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#endif
+
+namespace llm {
+namespace {
+
+constexpr FeatureName kNames[] = {
+    {"avx2", &CpuFeatures::avx2},         {"avx_vnni", &CpuFeatures::avx_vnni},
+    {"avx512f", &CpuFeatures::avx512f},   {"avx512_vnni", &CpuFeatures::avx512_vnni},
+    {"amx_int8", &CpuFeatures::amx_int8},
+};
+
+#if defined(__x86_64__)
+
+struct Registers {
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+Registers Cpuid(uint32_t leaf, uint32_t subleaf) {
+  Registers r;
+  __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);  // stays zero for a leaf the CPU lacks
+  return r;
+}
+
+// The register sets that the operating system saves on a context switch.
+uint64_t SavedRegisters(const Registers& leaf1) {
+  constexpr uint32_t kOsxsave = 1u << 27;
+  if ((leaf1.ecx & kOsxsave) == 0) return 0;
+  uint32_t low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t{high} << 32 | low;
+}
+
+// Linux gives a process the 8 KiB of tile registers only on request, before its first tile instruction.
+bool RequestTiles() {
+#if defined(__linux__)
+  constexpr int kArchReqXcompPerm = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kArchReqXcompPerm, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+CpuFeatures Detect() {
+  const auto all = [](uint64_t value, uint64_t bits) { return (value & bits) == bits; };
+  const auto bit = [](int index) { return uint64_t{1} << index; };
+
+  const Registers leaf1 = Cpuid(1, 0), leaf7 = Cpuid(7, 0), leaf7_1 = Cpuid(7, 1);
+  const uint64_t saved = SavedRegisters(leaf1);
+  const bool ymm = all(saved, bit(1) | bit(2));
+  const bool zmm = ymm && all(saved, bit(5) | bit(6) | bit(7));
+  const bool tiles = all(saved, bit(17) | bit(18));
+
+  // Each bit is asked for: hypervisors hide arbitrary ones.
+  CpuFeatures cpu;
+  cpu.avx2 = ymm && all(leaf7.ebx, bit(5) | bit(8)) && all(leaf1.ecx, bit(12) | bit(29));
+  cpu.avx_vnni = cpu.avx2 && all(leaf7_1.eax, bit(4));
+  cpu.avx512f = cpu.avx2 && zmm && all(leaf7.ebx, bit(16) | bit(17) | bit(28) | bit(30) | bit(31));
+  cpu.avx512_vnni = cpu.avx512f && all(leaf7.ecx, bit(11));
+  cpu.amx_int8 = cpu.avx512_vnni && tiles && all(leaf7.edx, bit(24) | bit(25)) && RequestTiles();
+  return cpu;
+}
+
+#else
+
+// NEON belongs to every 64-bit ARM, and a WebAssembly engine without SIMD refuses the module: nothing to ask.
+CpuFeatures Detect() { return {}; }
+
+#endif
+
+}  // namespace
+
+std::span<const FeatureName> FeatureNames() { return kNames; }
+
+const CpuFeatures& HostCpu() {
+  static const CpuFeatures cpu = Detect();
+  return cpu;
+}
+
+}  // namespace llm

@@ -1,0 +1,7 @@
+#pragma once
+
+namespace llm {
+
+struct AttentionKernels {};
+
+}  // namespace llm

@@ -1,0 +1,29 @@
+#include "kernels/select.h"
+
+#include "targets/targets.h"
+
+namespace llm {
+namespace {
+
+constexpr CompiledTable kTables[] = {
+#if defined(__x86_64__)
+    {{"avx512_vnni", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas},
+     &CpuFeatures::avx512_vnni},
+    {{"avx_vnni", &kAvxVnniMatmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas}, &CpuFeatures::avx_vnni},
+    {{"avx512f", &kAvx512fMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas}, &CpuFeatures::avx512f},
+    {{"avx2", &kAvx2Matmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas}, &CpuFeatures::avx2},
+#endif
+    {{"scalar", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas}, nullptr},
+};
+
+}  // namespace
+
+std::span<const CompiledTable> CompiledTables() { return kTables; }
+
+const KernelTable* FindKernels(std::string_view isa, const CpuFeatures& cpu) {
+  for (const CompiledTable& table : kTables)
+    if (isa == table.kernels.isa && table.RunsOn(cpu)) return &table.kernels;
+  return nullptr;
+}
+
+}  // namespace llm

@@ -1,0 +1,7 @@
+#pragma once
+
+namespace llm {
+
+struct VectorKernels {};
+
+}  // namespace llm

@@ -1,0 +1,8 @@
+#include "kernels/attention_kernels.h"
+#include "targets/targets.h"
+
+namespace llm {
+
+const AttentionKernels kAvx512fAttention = {};
+
+}  // namespace llm

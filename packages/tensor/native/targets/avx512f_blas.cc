@@ -1,0 +1,8 @@
+#include "kernels/blas_kernels.h"
+#include "targets/targets.h"
+
+namespace llm {
+
+const BlasKernels kAvx512fBlas = {};
+
+}  // namespace llm

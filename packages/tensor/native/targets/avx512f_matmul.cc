@@ -1,0 +1,8 @@
+#include "kernels/matmul_kernels.h"
+#include "targets/targets.h"
+
+namespace llm {
+
+const MatmulKernels kAvx512fMatmul = {};
+
+}  // namespace llm

@@ -1,0 +1,8 @@
+#include "kernels/vector_kernels.h"
+#include "targets/targets.h"
+
+namespace llm {
+
+const VectorKernels kAvx512fVector = {};
+
+}  // namespace llm

@@ -1,0 +1,8 @@
+#include "kernels/blas_kernels.h"
+#include "targets/targets.h"
+
+namespace llm {
+
+const BlasKernels kScalarBlas = {};
+
+}  // namespace llm

@@ -1,0 +1,13 @@
+// One constant per file of this folder. binding.gyp decides which are compiled, and with which flags.
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace llm {
+
+extern const MatmulKernels kScalarMatmul, kAvx2Matmul, kAvxVnniMatmul, kAvx512fMatmul, kAvx512VnniMatmul;
+extern const VectorKernels kScalarVector, kAvx2Vector, kAvx512fVector;
+extern const AttentionKernels kScalarAttention, kAvx2Attention, kAvx512fAttention;
+extern const BlasKernels kScalarBlas, kAvx2Blas, kAvx512fBlas;
+
+}  // namespace llm

@@ -1,0 +1,2 @@
+export function sharedData(...path: string[]): string | undefined;
+export function demoModel(): string;
