@@ -1,1 +1,18 @@
-export {};
+export type { Architecture } from './architecture.ts';
+export type { ChatMessage, ChatTemplate, RenderOptions } from './chat-template.ts';
+export type { Checkpoint, CheckpointFormat, TensorInfo, WeightConversion } from './checkpoint.ts';
+export {
+  ChatTemplateError,
+  ChecksumMismatchError,
+  CorruptFileError,
+  DownloadError,
+  InvalidConfigError,
+  InvalidWeightError,
+  MissingWeightError,
+  ModelNotFoundError,
+  TokenizerError,
+  UnsupportedFormatError,
+  WriteError,
+} from './errors.ts';
+export type { GenerationConfig } from './generation-config.ts';
+export type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from './tokenizer/tokenizer.ts';

@@ -8,3 +8,5 @@ export {
   type BackendAttempt,
   type ErrorCode,
 } from './errors.ts';
+export type { DenseFormat, Matrix, PackedFormat } from './matrix.ts';
+export type { Storage } from './storage.ts';
