@@ -1,7 +1,67 @@
+// The matmul family: what one instruction set provides. kernels/matmul.h is the interface to the rest.
 #pragma once
+
+#include <cstdint>
+
+#include "packing/packed_layout.h"
 
 namespace llm {
 
-struct MatmulKernels {};
+// Rows (tokens) that one pass over a block serves; more rows are taken in equal chunks. 2 * 6 dot products and as many
+// partial sums fit the 32 registers of AVX-512.
+constexpr int kChunkRows = 6;
+
+// How a kernel walks a block: K in segments, each inside one weight group and one activation span. Either a span is
+// some whole groups (segment = group) or a group is some whole spans (segment = span). Only the last may be short.
+struct SegmentPlan {
+  int segments;
+  int per_group;    // segments of a weight group
+  int per_span;     // segments of an activation span
+  int octets;       // of a segment
+  int tail_octets;  // of the last segment
+};
+
+// A chunk of rows, quantized to int8 in -127..127, in the order in which the kernels read it.
+struct PreparedRows {
+  int rows;
+  const int8_t* quants;  // [octet][rows][8]
+  const int32_t* base;   // [segment][rows]: BaseFactor(format) * sum of the segment's quants
+  const float* scale;    // [span][rows]
+};
+
+// What an integer accumulator starts from is a multiple of the sum of the activations: -8 for a constant zero point 8.
+// Formats with zero points of their own multiply -sum, those with minima sum.
+LLM_INLINE constexpr int BaseFactor(WeightFormat f) { return HasMinima(f) ? 1 : HasZeroPoints(f) ? -1 : -FixedZero(f); }
+
+// Below this magnitude a span counts as zero: its inverse would overflow.
+constexpr float kSmallestPeak = 0x1p-100f;
+
+// Values of k in one fp32 panel.
+constexpr int kPanelColumns = 256;
+
+struct MatmulKernels {
+  // Quantizes x[rows][ldx], `columns` values each. A span with a NaN or an infinity gets quants 0 and a NaN scale.
+  void (*quantize)(const float* x, int64_t ldx, int rows, int columns, const SegmentPlan& plan, int base_factor,
+                   int8_t* quants, int32_t* base, float* scale);
+
+  // out[r * ldo + c] for the 32 columns of a block: [format][rows - 1]. Per segment
+  //   part = fma(float(dot), scale, part), and then part = fma(float(sum), minimum, part)
+  // per span total = fma(part, activation scale, total), and last total * column scale in two-level formats.
+  using RowsKernel = void (*)(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& x, float* out,
+                              int64_t ldo);
+  RowsKernel rows[kPackedFormats][kChunkRows];
+
+  // panel[k][32] = weights k_begin <= k < k_end of a block as fp32: k_begin and k_end are multiples of 8 or the end.
+  using UnpackPacked = void (*)(const PackedLayout& layout, const uint8_t* block, int k_begin, int k_end, float* panel);
+  UnpackPacked unpack[kPackedFormats];
+
+  // The same from row-major rows, of which `count` <= 32 exist; the others are 0. `row` points at k_begin.
+  using UnpackDense = void (*)(const void* row, int64_t stride, int count, int columns, float* panel);
+  UnpackDense unpack_dense[kFirstPacked];
+
+  // out[r][c] = fma chain over k of x[r][k] * panel[k][c], starting from out unless `first`.
+  void (*multiply_float)(const float* x, int64_t ldx, int rows, const float* panel, int columns, bool first, float* out,
+                         int64_t ldo);
+};
 
 }  // namespace llm

@@ -1,8 +1,8 @@
-#include "kernels/matmul_kernels.h"
+#include "kernels/matmul_scalar-inl.h"
 #include "targets/targets.h"
 
 namespace llm {
 
-const MatmulKernels kAvx2Matmul = {};
+const MatmulKernels kAvx2Matmul = kScalarKernels;
 
 }  // namespace llm

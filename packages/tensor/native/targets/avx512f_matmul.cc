@@ -1,8 +1,8 @@
-#include "kernels/matmul_kernels.h"
+#include "kernels/matmul_scalar-inl.h"
 #include "targets/targets.h"
 
 namespace llm {
 
-const MatmulKernels kAvx512fMatmul = {};
+const MatmulKernels kAvx512fMatmul = kScalarKernels;
 
 }  // namespace llm
