@@ -1,1 +1,19 @@
-export {};
+export {
+  evaluate,
+  type EvaluateOptions,
+  type EvaluateProgress,
+  type EvaluationResult,
+  type TaskSource,
+} from './evaluate.ts';
+export { aggregate, type MetricResult, type TaskResult } from './aggregate.ts';
+export { formatCsv, formatTable } from './format-results.ts';
+export { perplexity, type Perplexity, type PerplexityConvention, type PerplexityOptions } from './perplexity.ts';
+export { divergence, DivergenceAccumulator, type Divergence, type DivergenceOptions } from './divergence.ts';
+export { answerRequests, encodeContinuation, rollingWindows, type TokenRequest } from './loglikelihood.ts';
+export { meanOf, pairedDifference, perplexityOf, ratioOf, type Estimate, type PairedDifference } from './statistics.ts';
+export type { Scorer, TokenScores } from './scorer.ts';
+export { readRows } from './datasets/read-rows.ts';
+export { taskNamed, tasks } from './tasks/registry.ts';
+export type { Answer, DocumentScores, Metric, MetricKind, Request, Row, Task } from './tasks/task.ts';
+export { detokenize, wikitextPages } from './tasks/wikitext.ts';
+export { DataSetError, EvaluationError } from './errors.ts';
