@@ -7,7 +7,8 @@ import type { Scorer, TokenScores } from './scorer.ts';
 export function toyScorer(options: { contextLength?: number; shift?: number } = {}): Scorer & { calls: number[][] } {
   const vocabularySize = 28;
   const logit = (last: number, next: number): number => Math.sin(last * 3 + next * 7 + (options.shift ?? 0)) * 2;
-  const row = (last: number): Float32Array => Float32Array.from({ length: vocabularySize }, (_, next) => logit(last, next));
+  const row = (last: number): Float32Array =>
+    Float32Array.from({ length: vocabularySize }, (_, next) => logit(last, next));
   const calls: number[][] = [];
 
   const scoreOne = (context: readonly number[], continuation: readonly number[]): TokenScores => {

@@ -39,7 +39,6 @@ function tuple(request: Request): string[] {
 
 function pythonJson(value: string[][]): string {
   const text = (item: string) =>
-    // eslint-disable-next-line no-control-regex -- Python escapes DEL and everything beyond ASCII
     JSON.stringify(item)
       .replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
       .replaceAll('\\u007f', '\x7f');
