@@ -10,3 +10,32 @@ export {
 } from './errors.ts';
 export type { DenseFormat, Matrix, PackedFormat } from './matrix.ts';
 export type { Storage } from './storage.ts';
+export { columnCount, mapTensor, row, rowCount, tensor, zeros, type FloatArray, type Tensor } from './tensor.ts';
+export { Graph } from './graph/graph.ts';
+export type {
+  AttentionAttributes,
+  NormAttributes,
+  OperatorAttributes,
+  OperatorName,
+  RopeAttributes,
+  RopeScaling,
+} from './graph/attributes.ts';
+export { width, type Dimension, type Node, type NodeOf, type Shape } from './graph/node.ts';
+export { evaluate, type EvaluateOptions, type Values, type Watch, type Weights } from './graph/evaluate.ts';
+export { evaluateBlock, type BlockOptions, type BlockResult, type HeavyOptions, type Sgemm } from './graph/block.ts';
+export { differentiate, differentiateBlock, type Wanted } from './graph/differentiate.ts';
+export { linearWeight, linearsByInput, traceLinears, type LinearGroup } from './graph/linears.ts';
+export { equivalentScales, type EquivalentScale } from './graph/equivalent-scales.ts';
+export { exchangeScales } from './graph/exchange-scales.ts';
+export { operators } from './operators/table.ts';
+export type {
+  Absorption,
+  Computation,
+  GradientRequest,
+  Gradients,
+  Operator,
+  Product,
+  Step,
+  Tie,
+} from './operators/operator.ts';
+export { ropeFrequencies, ropeTable } from './operators/rope-table.ts';
