@@ -1,15 +1,24 @@
 export { cpuInfo, type CpuInfo } from './cpu.ts';
 export type { BackendKind, KernelTable } from './backend/backend.ts';
+export type { StorageHandle } from './backend/storage-calls.ts';
+export { Storage, type MapOptions } from './storage.ts';
 export {
   BackendLoadError,
+  DisposedError,
+  FileAccessError,
+  InvalidArgumentError,
   InvalidOptionError,
   LlmError,
+  OutOfMemoryError,
   ShapeMismatchError,
+  SingularMatrixError,
+  UnknownOptionError,
+  UnsupportedDTypeError,
   type BackendAttempt,
   type ErrorCode,
 } from './errors.ts';
+export { checkOptions, nearestName, unknownOptionError } from './options.ts';
 export type { DenseFormat, Matrix, PackedFormat } from './matrix.ts';
-export type { Storage } from './storage.ts';
 export { columnCount, mapTensor, row, rowCount, tensor, zeros, type FloatArray, type Tensor } from './tensor.ts';
 export { Graph } from './graph/graph.ts';
 export type {

@@ -7,6 +7,8 @@ namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineCpu(env, exports);
+  DefineStorage(env, exports);
+  DefineThreads(env, exports);
   return exports;
 }
 

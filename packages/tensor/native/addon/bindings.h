@@ -6,6 +6,8 @@
 
 namespace llm {
 
-void DefineCpu(Napi::Env env, Napi::Object exports);  // cpu_binding.cc
+void DefineCpu(Napi::Env env, Napi::Object exports);      // cpu_binding.cc
+void DefineStorage(Napi::Env env, Napi::Object exports);  // storage_binding.cc
+void DefineThreads(Napi::Env env, Napi::Object exports);  // threads_binding.cc
 
 }  // namespace llm

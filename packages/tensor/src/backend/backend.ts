@@ -1,7 +1,12 @@
+import type { StorageCalls } from './storage-calls.ts';
+
 /** What native/addon/addon.cc exports, whether compiled to machine code or to WebAssembly. */
-export interface Addon {
+export interface Addon extends StorageCalls {
   cpuFeatures(): string[];
   kernelTables(): KernelTable[];
+  /** `spin`: threads seldom wait for a CPU, so that they may wait actively for each other. */
+  resizePool(threads: number, spin: boolean): void;
+  poolThreads(): number;
 }
 
 /** The kernels of one instruction set. */
