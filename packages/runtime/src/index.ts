@@ -1,1 +1,3 @@
-export {};
+export { compile, type CompiledProgram, type CompileOptions } from './compile/compile.ts';
+export type { WeightFormat, Weights } from './compile/weights.ts';
+export { MemoryLimitError, NoChatTemplateError, ScoreError, UnsupportedGraphError } from './errors.ts';

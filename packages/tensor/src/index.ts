@@ -48,3 +48,17 @@ export type {
   Tie,
 } from './operators/operator.ts';
 export { ropeFrequencies, ropeTable } from './operators/rope-table.ts';
+export type {
+  Activation,
+  AttentionInstruction,
+  BufferDescription,
+  CacheDescription,
+  ComputeDescription,
+  HeadSlice,
+  Instruction,
+  LinearInstruction,
+  LinearPart,
+  NormDescription,
+  ProgramDescription,
+  Slice,
+} from './program-description.ts';

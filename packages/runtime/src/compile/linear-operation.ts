@@ -1,0 +1,45 @@
+import type { LinearInstruction, Node } from '@llm/tensor';
+
+import { weightOf } from './inputs.ts';
+import type { LinearGroup } from './linears.ts';
+import { describeNorm, foldedNorm } from './norms.ts';
+import type { Operation } from './operation.ts';
+import type { Uses } from './uses.ts';
+import { computeOf, type Weights } from './weights.ts';
+
+/** The instruction of a group of linears, with the norm of its input where that is nobody else's. */
+export function linearOperation(
+  group: LinearGroup,
+  uses: Uses,
+  weights: Weights,
+  compute: 'int8' | 'f32',
+  keep: ReadonlySet<Node>,
+): Operation {
+  const { epilogue, linears, results } = group;
+  const folded = keep.has(group.input) ? undefined : foldedNorm(group.input, uses);
+  const input = folded?.input ?? group.input;
+  const residuals = epilogue.kind === 'add' ? epilogue.residuals : [];
+  return {
+    reads: [...new Set([input, ...residuals])],
+    writes: results,
+    // Threads that normalise the input for themselves read all of it while others already write results.
+    mayReplace: residuals.filter((residual) => residual !== input),
+    lower: ({ buffer }): LinearInstruction => ({
+      op: 'linear',
+      in: buffer(input),
+      ...(folded && { norm: describeNorm(folded.norm, weights) }),
+      compute: computeOf(
+        linears.map((linear) => weights.format(weightOf(linear, 1))),
+        compute,
+      ),
+      parts: linears.map((linear, index) => ({
+        name: linear.attributes.name,
+        weight: weights.matrix(weightOf(linear, 1)),
+        ...(linear.inputs[2] && { bias: weights.vector(weightOf(linear, 2)) }),
+        // Of a gated unit only the first part has a place of its own, which the second names too.
+        out: { buffer: buffer(results[Math.min(index, results.length - 1)] ?? input), column: 0 },
+      })),
+      epilogue: epilogue.kind === 'add' ? { kind: 'add', residuals: residuals.map(buffer) } : epilogue,
+    }),
+  };
+}

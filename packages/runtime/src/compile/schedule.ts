@@ -1,0 +1,19 @@
+import type { Node } from '@llm/tensor';
+
+import type { Operation } from './operation.ts';
+
+/** Operations of one stage need nothing of each other, so that no thread has to wait between them. */
+export type Stages = readonly (readonly Operation[])[];
+
+/** Puts every operation into the earliest stage that has all it reads. */
+export function schedule(operations: readonly Operation[]): Stages {
+  const stageOf = new Map<Node, number>();
+  const stages: Operation[][] = [];
+  for (const operation of operations) {
+    const stage = Math.max(0, ...operation.reads.map((node) => (stageOf.get(node) ?? 0) + 1));
+    // What changes a value in place has to come after everything that reads it.
+    for (const written of operation.writes) stageOf.set(written, stage);
+    (stages[stage] ??= []).push(operation);
+  }
+  return stages.filter((stage) => stage.length > 0);
+}
