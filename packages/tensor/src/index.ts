@@ -1,7 +1,5 @@
 export { cpuInfo, type CpuInfo } from './cpu.ts';
 export type { BackendKind, KernelTable } from './backend/backend.ts';
-export { setThreadCount, threadCount, threadPlan } from './threads.ts';
-export type { ThreadPlan } from './threads/thread-plan.ts';
 export type { StorageHandle } from './backend/storage-calls.ts';
 export { Storage, type MapOptions } from './storage.ts';
 export {
@@ -64,3 +62,20 @@ export type {
   ProgramDescription,
   Slice,
 } from './program-description.ts';
+export { contextLength } from './program-description.ts';
+export {
+  Program,
+  type ForwardOptions,
+  type InstructionProfile,
+  type ProgramOptions,
+  type ProgramStats,
+} from './program.ts';
+export type { Sequence } from './sequence.ts';
+export type { GenerateOptions, GenerationFinish, GenerationHandle, SamplingOptions, TokenBatch } from './generation.ts';
+export {
+  ContextOverflowError,
+  NonFiniteLogitsError,
+  OutOfBlocksError,
+  ProgramDisposedError,
+  SequenceBusyError,
+} from './program-errors.ts';

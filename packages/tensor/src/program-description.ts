@@ -145,3 +145,16 @@ export interface AttentionInstruction {
   /** Linear biases, one slope per head. */
   readonly alibi?: Float32Array;
 }
+
+/** The most tokens that a sequence of the program can hold: the cache, tables of rotations and of positions limit it. */
+export function contextLength(description: ProgramDescription): number {
+  const { cache, ropeTables, instructions } = description;
+  const limits = [
+    cache.blocks * cache.blockTokens,
+    ...ropeTables.map(({ rotaryDim, values }) => Math.floor(values.length / rotaryDim)),
+    ...instructions.flatMap((instruction) =>
+      instruction.op === 'positions' ? [instruction.table.rows - instruction.offset] : [],
+    ),
+  ];
+  return Math.min(...limits);
+}

@@ -1,7 +1,8 @@
+import type { ProgramCalls } from './program-calls.ts';
 import type { StorageCalls } from './storage-calls.ts';
 
 /** What native/addon/addon.cc exports, whether compiled to machine code or to WebAssembly. */
-export interface Addon extends StorageCalls {
+export interface Addon extends StorageCalls, ProgramCalls {
   cpuFeatures(): string[];
   kernelTables(): KernelTable[];
   /** `spin`: threads seldom wait for a CPU, so that they may wait actively for each other. */
