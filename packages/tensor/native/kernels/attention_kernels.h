@@ -8,8 +8,8 @@
 //
 // Scores are taken in fixed chunks of 64 keys with a running maximum, in float32; the running state starts afresh at
 // every multiple of kAttentionSegment keys and segments are merged in order. Both borders are absolute positions and
-// every row (a head of a query) has its own chain of operations: its result does not depend on the other rows of a task,
-// on the block table, or on whether the segments were computed by one thread or by many.
+// every row (a head of a query) has its own chain of operations: its result does not depend on the other rows of a
+// task, on the block table, or on whether the segments were computed by one thread or by many.
 #pragma once
 
 #include <cstddef>

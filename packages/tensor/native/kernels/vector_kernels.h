@@ -19,9 +19,9 @@ struct VectorKernels {
   void (*add)(const float* a, const float* b, int n, float* out);
   void (*mul)(const float* a, const float* b, int n, float* out);
   void (*scale)(const float* x, float factor, int n, float* out);
-  void (*softcap)(const float* x, float cap, int n, float* out);                 // cap * tanh(x / cap)
-  void (*clamp)(const float* x, float low, float high, int n, float* out);       // NaN stays NaN
-  void (*axpy)(const float* x, float factor, int n, float* out);                 // out += factor * x
+  void (*softcap)(const float* x, float cap, int n, float* out);            // cap * tanh(x / cap)
+  void (*clamp)(const float* x, float low, float high, int n, float* out);  // NaN stays NaN
+  void (*axpy)(const float* x, float factor, int n, float* out);            // out += factor * x
 
   // Relative errors against the exact functions are stated beside their definitions in vector_math-inl.h.
   void (*silu)(const float* x, int n, float* out);

@@ -1,5 +1,5 @@
-// Sixteen lanes of float32 in plain C++: the reference for the other lanes_*.h, which do the same operations, in the same
-// order, on vector registers. Include inside an anonymous namespace's file only: every type here has internal linkage.
+// Sixteen lanes of float32 in plain C++: the reference for the other vector_lanes_*.h, which do the same operations in
+// the same order on vector registers. Everything here has internal linkage, as every instruction set compiles its own.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,7 @@ struct Lanes {
   static LLM_INLINE F Load(const float* p) {
     return Each([&](int i) { return p[i]; });
   }
-  // The first n of 16; the others are `fill`.
+  // The first n, 0 to 16; the others are `fill`.
   static LLM_INLINE F LoadPart(const float* p, int n, float fill) {
     return Each([&](int i) { return i < n ? p[i] : fill; });
   }

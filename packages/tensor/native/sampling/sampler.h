@@ -1,9 +1,9 @@
 // Chooses the next token from a row of logits.
 //
 // In this order, as in Hugging Face's generate(): logit bias, repetition penalty, presence and frequency penalties, the
-// mask of allowed tokens; then temperature, top-k, top-p, min-p; then one draw from what is left. Ties rank by token id.
-// The draws come from a counter-based generator (SplitMix64 of the seed and the number of the draw), so a sequence can be
-// replayed, forked or rolled back by its position alone.
+// mask of allowed tokens; then temperature, top-k, top-p, min-p; then one draw from what is left. Ties rank by token
+// id. The draws come from a counter-based generator (SplitMix64 of the seed and the number of the draw), so a sequence
+// can be replayed, forked or rolled back by its position alone.
 #pragma once
 
 #include <cstdint>
@@ -46,10 +46,10 @@ struct TokenLogProbability {
 };
 
 struct SampleRequest {
-  float* logits;                     // [vocabulary]; changed
-  std::span<const int32_t> history;  // prompt and generated tokens
-  size_t prompt_tokens = 0;          // of the history; the rest was generated
-  uint64_t draw = 0;                 // which random number of the seed's sequence: usually the tokens generated so far
+  float* logits;                      // [vocabulary]; changed
+  std::span<const int32_t> history;   // prompt and generated tokens
+  size_t prompt_tokens = 0;           // of the history; the rest was generated
+  uint64_t draw = 0;                  // which random number of the seed's sequence: usually the tokens generated so far
   const uint32_t* allowed = nullptr;  // bit t of word t / 32: token t may be chosen; null: all
   // Log-probabilities are of the model's own distribution: before every option above.
   bool log_probability = false;
@@ -59,8 +59,8 @@ struct SampleRequest {
 struct SampleResult {
   SampleStatus status = SampleStatus::kOk;
   int32_t token = -1;
-  float log_probability = 0;                            // if asked for
-  std::span<const TokenLogProbability> top;             // the likeliest first; valid until the next call
+  float log_probability = 0;                 // if asked for
+  std::span<const TokenLogProbability> top;  // the likeliest first; valid until the next call
 };
 
 // Holds the memory that a call needs. Not for several threads at once.
@@ -74,23 +74,28 @@ class Sampler {
 
  private:
   struct Candidate {
-    float logit;
+    float value;  // the logit, later its weight
     int32_t token;
   };
 
   void Adjust(const SampleRequest& request);
-  int32_t Draw(float* logits, uint64_t draw);
-  int32_t DrawFromAll(const float* logits, float max, uint64_t draw);
+  void Change(float* logits, int32_t token, float value);
+  int32_t Draw(const float* logits, float max, uint64_t draw);
+  int32_t DrawFromAll(const float* logits, float max, float heat, double share);
+  // These give views of candidates_. The first is ordered: the likeliest first.
   std::span<Candidate> Likeliest(const float* logits, float max, size_t count);
-  std::span<Candidate> AtLeast(const float* logits, float threshold);
+  std::span<Candidate> AtLeast(const float* logits, float bar);
+  double Weigh(std::span<Candidate> candidates, float max, float heat);
+  std::span<Candidate> Nucleus(std::span<Candidate> ordered, double sum) const;
 
   const VectorKernels& kernels_;
   SamplingOptions options_;
   int vocabulary_;
   std::vector<int32_t> indices_;
   std::vector<Candidate> candidates_;
+  std::vector<Candidate> originals_;  // logits before they were changed, in order
   std::vector<float> weights_;
-  std::vector<int32_t> counts_;  // of generated tokens; all zero between calls
+  std::vector<int32_t> counts_;  // of a token in the history; all zero between calls
   std::vector<TokenLogProbability> top_;
 };
 

@@ -1,8 +1,9 @@
-#include "kernels/attention_kernels.h"
+#include "kernels/attention-inl.h"
+#include "kernels/vector_lanes_avx2.h"
 #include "targets/targets.h"
 
 namespace llm {
 
-const AttentionKernels kAvx2Attention = {};
+const AttentionKernels kAvx2Attention = kAttentionKernels;
 
 }  // namespace llm

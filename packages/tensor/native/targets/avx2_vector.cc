@@ -1,8 +1,9 @@
-#include "kernels/vector_kernels.h"
+#include "kernels/vector-inl.h"
+#include "kernels/vector_lanes_avx2.h"
 #include "targets/targets.h"
 
 namespace llm {
 
-const VectorKernels kAvx2Vector = {};
+const VectorKernels kAvx2Vector = kVectorKernels;
 
 }  // namespace llm

@@ -1,8 +1,9 @@
-#include "kernels/vector_kernels.h"
+#include "kernels/vector-inl.h"
+#include "kernels/vector_lanes_avx512.h"
 #include "targets/targets.h"
 
 namespace llm {
 
-const VectorKernels kAvx512fVector = {};
+const VectorKernels kAvx512fVector = kVectorKernels;
 
 }  // namespace llm
