@@ -17,6 +17,27 @@ export {
   type BackendAttempt,
   type ErrorCode,
 } from './errors.ts';
+export {
+  cholesky,
+  fakeQuantize,
+  fakeQuantizeBackward,
+  invertSymmetric,
+  invertTriangular,
+  sgemm,
+  syrk,
+  triangularSolve,
+} from './blas.ts';
+export type {
+  CholeskyOptions,
+  FakeQuantizeArguments,
+  FakeQuantizeBackwardArguments,
+  FakeQuantizeGradients,
+  Floats,
+  GemmArguments,
+  SyrkArguments,
+  TriangleOptions,
+  TriangularSolveArguments,
+} from './blas-types.ts';
 export { checkOptions, nearestName, unknownOptionError } from './options.ts';
 export type { DenseFormat, Matrix, PackedFormat } from './matrix.ts';
 export { columnCount, mapTensor, row, rowCount, tensor, zeros, type FloatArray, type Tensor } from './tensor.ts';
