@@ -143,3 +143,24 @@ export class WriteError extends LlmError {
     this.systemCode = systemCode;
   }
 }
+
+/** A kind of model that is not described here. */
+export class UnsupportedArchitectureError extends LlmError {
+  readonly modelType: string;
+  readonly supported: readonly string[];
+  /** For a config that looks like Llama's: the keys that it has besides. */
+  readonly differences: readonly string[] | undefined;
+
+  constructor(modelType: string, supported: readonly string[], differences?: readonly string[]) {
+    const like =
+      differences &&
+      `\nIts config looks like Llama's${differences.length > 0 ? ` but has ${differences.join(', ')}` : ' in every key'}.`;
+    super(
+      'UNSUPPORTED_ARCHITECTURE',
+      `Models of the type '${modelType}' cannot be run here. Those of these types can: ${supported.join(', ')}.${like ?? ''}`,
+    );
+    this.modelType = modelType;
+    this.supported = supported;
+    this.differences = differences;
+  }
+}

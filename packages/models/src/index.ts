@@ -1,4 +1,5 @@
-export type { Architecture } from './architecture.ts';
+export type { Architecture, ForwardPass, GgufFile, GgufMapping, HfConfig } from './architecture.ts';
+export { architectureOf, architectureOfGguf, architectures } from './architectures/registry.ts';
 export type { ChatMessage, ChatTemplate, RenderOptions } from './chat-template.ts';
 export type { Checkpoint, CheckpointFormat, TensorInfo, WeightConversion } from './checkpoint.ts';
 export {
@@ -11,6 +12,7 @@ export {
   MissingWeightError,
   ModelNotFoundError,
   TokenizerError,
+  UnsupportedArchitectureError,
   UnsupportedFormatError,
   WriteError,
 } from './errors.ts';
