@@ -39,7 +39,27 @@ export type {
   TriangularSolveArguments,
 } from './blas-types.ts';
 export { checkOptions, nearestName, unknownOptionError } from './options.ts';
-export type { DenseFormat, Matrix, PackedFormat } from './matrix.ts';
+export type { MatrixHandle } from './backend/matrix-calls.ts';
+export {
+  Matrix,
+  packedByteLength,
+  type DenseFormat,
+  type MatrixDescription,
+  type MatrixFormat,
+  type PackedFormat,
+} from './matrix.ts';
+export { matmul, type ComputeType, type MatmulOptions } from './matmul.ts';
+export {
+  importGguf,
+  importGgufAsync,
+  packMatrix,
+  packMatrixAsync,
+  unpackMatrix,
+  type GgufPackedType,
+  type ImportGgufOptions,
+  type PackedDescription,
+  type PlainCodes,
+} from './packing.ts';
 export { columnCount, mapTensor, row, rowCount, tensor, zeros, type FloatArray, type Tensor } from './tensor.ts';
 export { Graph } from './graph/graph.ts';
 export type {

@@ -8,6 +8,9 @@ namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineCpu(env, exports);
   DefineStorage(env, exports);
+  DefineMatrix(env, exports);
+  DefinePacking(env, exports);
+  DefineMatmul(env, exports);
   DefineThreads(env, exports);
   return exports;
 }

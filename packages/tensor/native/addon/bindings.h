@@ -8,6 +8,9 @@ namespace llm {
 
 void DefineCpu(Napi::Env env, Napi::Object exports);      // cpu_binding.cc
 void DefineStorage(Napi::Env env, Napi::Object exports);  // storage_binding.cc
+void DefineMatrix(Napi::Env env, Napi::Object exports);   // matrix_binding.cc
+void DefinePacking(Napi::Env env, Napi::Object exports);  // packing_binding.cc
+void DefineMatmul(Napi::Env env, Napi::Object exports);   // matmul_binding.cc
 void DefineThreads(Napi::Env env, Napi::Object exports);  // threads_binding.cc
 
 }  // namespace llm

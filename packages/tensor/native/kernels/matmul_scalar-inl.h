@@ -140,17 +140,17 @@ void Unpack(const PackedLayout& layout, const uint8_t* block, int k_begin, int k
 }
 
 template <WeightFormat F>
+LLM_INLINE float DenseElement(const void* row, int64_t index) {
+  if constexpr (F == WeightFormat::kF32) return Load<float>(static_cast<const uint8_t*>(row) + 4 * index);
+  const uint16_t bits = Load<uint16_t>(static_cast<const uint8_t*>(row) + 2 * index);
+  return F == WeightFormat::kF16 ? HalfToFloat(bits) : Bf16ToFloat(bits);
+}
+
+template <WeightFormat F>
 void UnpackDense(const void* row, int64_t stride, int count, int columns, float* panel) {
   for (int c = 0; c < kBlockRows; ++c)
-    for (int k = 0; k < columns; ++k) {
-      float value = 0;
-      if (c < count) {
-        if constexpr (F == WeightFormat::kF32) value = static_cast<const float*>(row)[c * stride + k];
-        if constexpr (F == WeightFormat::kF16) value = HalfToFloat(static_cast<const uint16_t*>(row)[c * stride + k]);
-        if constexpr (F == WeightFormat::kBf16) value = Bf16ToFloat(static_cast<const uint16_t*>(row)[c * stride + k]);
-      }
-      panel[k * kBlockRows + c] = value;
-    }
+    for (int k = 0; k < columns; ++k)
+      panel[k * kBlockRows + c] = c < count ? DenseElement<F>(row, c * stride + k) : 0.0f;
 }
 
 void MultiplyFloat(const float* x, int64_t ldx, int rows, const float* panel, int columns, bool first, float* out,

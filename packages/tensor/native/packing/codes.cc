@@ -110,7 +110,8 @@ void DequantizePacked(const PackedLayout& layout, const uint8_t* data, int64_t r
         std::memcpy(codes, quads, sizeof codes);
         const int count = static_cast<int>(std::min<int64_t>(kOctet, left));
         // A code times an fp16 scale is exact in fp32, so the sum with a minimum is rounded once without an fma.
-        for (int j = 0; j < count; ++j) out[j] = scale * static_cast<float>(codes[j] - zero) + minimum;
+        for (int j = 0; j < count; ++j) out[j] = scale * static_cast<float>(codes[j] - zero);
+        for (int j = 0; HasMinima(format) && j < count; ++j) out[j] += minimum;
         out += count;
       }
     }

@@ -1,8 +1,9 @@
+import type { MatrixCalls } from './matrix-calls.ts';
 import type { ProgramCalls } from './program-calls.ts';
 import type { StorageCalls } from './storage-calls.ts';
 
 /** What native/addon/addon.cc exports, whether compiled to machine code or to WebAssembly. */
-export interface Addon extends StorageCalls, ProgramCalls {
+export interface Addon extends StorageCalls, MatrixCalls, ProgramCalls {
   cpuFeatures(): string[];
   kernelTables(): KernelTable[];
   /** `spin`: threads seldom wait for a CPU, so that they may wait actively for each other. */

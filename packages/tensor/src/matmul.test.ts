@@ -1,0 +1,49 @@
+import { expect, test } from '@jest/globals';
+import { cpuInfo } from './cpu.ts';
+import { InvalidOptionError, ShapeMismatchError } from './errors.ts';
+import { Matrix } from './matrix.ts';
+import { matmul } from './matmul.ts';
+import { packMatrix } from './packing.ts';
+import { packedCase, randomGenerator } from './testing/random-matrix.ts';
+
+const tables = cpuInfo()
+  .tables.filter((table) => table.runnable)
+  .map((table) => table.isa);
+
+test.each(tables)('%s: float32 products are sums in the order of K', (isa) => {
+  const random = randomGenerator(1);
+  const [rows, n, k] = [7, 45, 301];
+  const weights = Float32Array.from({ length: n * k }, () => random() - 0.5);
+  const x = Float32Array.from({ length: rows * k }, () => random() - 0.5);
+  const out = matmul(x, Matrix.fromFloat32(weights, n, k), { rows, compute: 'f32', isa });
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < n; c++) {
+      let sum = 0;
+      // float32 factors: their product is exact in float64, so that this rounds nearly as a fused multiply-add.
+      for (let i = 0; i < k; i++) sum = Math.fround((x[r * k + i] ?? 0) * (weights[c * k + i] ?? 0) + sum);
+      expect(out[r * n + c]).toBeCloseTo(sum, 6);
+    }
+});
+
+test.each(tables)('%s: int8 products of exact activations are exact', (isa) => {
+  const description = { format: 'int4-sym', rows: 33, columns: 256, groupSize: 64 } as const;
+  const random = randomGenerator(2);
+  const plain = packedCase(description, random);
+  plain.scales.fill(1);
+  const x = Float32Array.from({ length: 3 * 256 }, () => Math.round(random() * 254) - 127);
+  for (let at = 0; at < x.length; at += 128) x[at] = 127; // so that every activation scale is 1
+  const out = matmul(x, packMatrix(description, plain), { rows: 3, isa });
+  for (let r = 0; r < 3; r++)
+    for (let c = 0; c < 33; c++) {
+      let sum = 0;
+      for (let i = 0; i < 256; i++) sum += (x[r * 256 + i] ?? 0) * ((plain.codes[c * 256 + i] ?? 0) - 8);
+      expect(out[r * 33 + c]).toBe(sum);
+    }
+});
+
+test('wrong sizes, kernels and options are refused', () => {
+  const matrix = Matrix.fromFloat32(new Float32Array(6), 2, 3);
+  expect(() => matmul(new Float32Array(5), matrix, { rows: 2 })).toThrow(ShapeMismatchError);
+  expect(() => matmul(new Float32Array(6), matrix, { rows: 2, isa: 'avx1024' })).toThrow(InvalidOptionError);
+  expect(() => matmul(new Float32Array(6), matrix, { rows: 2, treads: 2 } as never)).toThrow('Did you mean threads?');
+});

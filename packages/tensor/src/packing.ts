@@ -1,0 +1,146 @@
+import { backend } from './backend/load.ts';
+import { rethrowTranslated, translateErrors } from './backend/translate-errors.ts';
+import { InvalidArgumentError } from './errors.ts';
+import { Matrix, nativeShape, packedByteLength, type MatrixDescription, type PackedFormat } from './matrix.ts';
+import { checkOptions } from './options.ts';
+import { Storage } from './storage.ts';
+
+export interface PackedDescription extends MatrixDescription {
+  readonly format: PackedFormat;
+}
+
+/** A packed matrix as plain row-major arrays; G is the number of groups of a row. */
+export interface PlainCodes {
+  /** [rows × columns], unsigned: 0..15, and for `int8` the signed value plus 128. */
+  readonly codes: Uint8Array;
+  /** [rows × G], rounded to float16 when packed; [rows] float32 for the two-level formats. */
+  readonly scales: Float32Array;
+  /** [rows × G] of 0..15, for `int4-asym` and `int4-two-asym`. */
+  readonly zeroPoints?: Uint8Array;
+  /** [rows × G], rounded to float16 when packed, for `int4-min`. */
+  readonly minima?: Float32Array;
+  /** [rows × G] of 1..16, for `int4-two` and `int4-two-asym`. */
+  readonly multipliers?: Uint8Array;
+}
+
+/**
+ * Lays codes out in the packed order, on all threads, while the caller waits.
+ * @throws {@link ShapeMismatchError} if an array has not the size that the description needs
+ * @throws {@link InvalidArgumentError} if a value does not fit its field
+ */
+export function packMatrix(description: PackedDescription, plain: PlainCodes): Matrix {
+  const storage = Storage.allocate(packedByteLength(description));
+  void startPacking(description, plain, storage, false);
+  return new Matrix(description, storage);
+}
+
+/** {@link packMatrix} off the event loop. The arrays must not change until it is done. */
+export async function packMatrixAsync(description: PackedDescription, plain: PlainCodes): Promise<Matrix> {
+  const storage = Storage.allocate(packedByteLength(description));
+  await startPacking(description, plain, storage, true)?.catch(rethrowTranslated);
+  return new Matrix(description, storage);
+}
+
+/**
+ * The inverse of {@link packMatrix}, exact.
+ * @throws {@link InvalidArgumentError} for a dense matrix
+ */
+export function unpackMatrix(matrix: Matrix): PlainCodes {
+  const { rows, columns, groups, format } = matrix;
+  const twoLevel = format === 'int4-two' || format === 'int4-two-asym';
+  const plain = {
+    codes: new Uint8Array(rows * columns),
+    scales: new Float32Array(twoLevel ? rows : rows * groups),
+    ...(format === 'int4-asym' || format === 'int4-two-asym' ? { zeroPoints: new Uint8Array(rows * groups) } : {}),
+    ...(format === 'int4-min' ? { minima: new Float32Array(rows * groups) } : {}),
+    ...(twoLevel ? { multipliers: new Uint8Array(rows * groups) } : {}),
+  };
+  translateErrors(() => {
+    backend().addon.unpackMatrix(matrix.handle, ...arraysOf(plain));
+  });
+  return plain;
+}
+
+/** Types of GGUF blocks that have a packed counterpart with the same codes and float16 fields. */
+export type GgufPackedType = 'Q4_0' | 'Q4_1' | 'Q8_0';
+
+export interface ImportGgufOptions {
+  /** Row r of the result is row `rowOrder[r]` of the source. Default: as stored. */
+  readonly rowOrder?: Int32Array;
+}
+
+/**
+ * Lays a GGUF tensor out anew, without loss: Q4_0 as `int4-sym`, Q4_1 as `int4-min`, Q8_0 as `int8`, all in groups of 32.
+ * @param storage - holds the row-major blocks of the tensor from `offset` on
+ * @param columns - a multiple of 32
+ */
+export function importGguf(
+  type: GgufPackedType,
+  storage: Storage,
+  offset: number,
+  rows: number,
+  columns: number,
+  options: ImportGgufOptions = {},
+): Matrix {
+  const [description, target] = ggufTarget(type, rows, columns, options);
+  void translateErrors(() =>
+    backend().addon.importGguf(
+      ...([type, storage.handle, offset, rows, columns, options.rowOrder, target.handle, 0, false] as const),
+    ),
+  );
+  return new Matrix(description, target);
+}
+
+/** {@link importGguf} off the event loop. */
+export async function importGgufAsync(
+  type: GgufPackedType,
+  storage: Storage,
+  offset: number,
+  rows: number,
+  columns: number,
+  options: ImportGgufOptions = {},
+): Promise<Matrix> {
+  const [description, target] = ggufTarget(type, rows, columns, options);
+  await translateErrors(() =>
+    backend().addon.importGguf(
+      ...([type, storage.handle, offset, rows, columns, options.rowOrder, target.handle, 0, true] as const),
+    ),
+  )?.catch(rethrowTranslated);
+  return new Matrix(description, target);
+}
+
+function ggufTarget(
+  type: string,
+  rows: number,
+  columns: number,
+  options: ImportGgufOptions,
+): [MatrixDescription, Storage] {
+  checkOptions(options, ['rowOrder'], 'importGguf()');
+  const format = backend().addon.ggufFormat(type);
+  if (format === undefined) throw new InvalidArgumentError(`GGUF blocks of type ${type} have no packed counterpart.`);
+  const description = { format: format as PackedFormat, rows, columns, groupSize: ggufBlock };
+  return [description, Storage.allocate(packedByteLength(description))];
+}
+
+const ggufBlock = 32;
+
+function startPacking(
+  description: PackedDescription,
+  plain: PlainCodes,
+  storage: Storage,
+  later: boolean,
+): Promise<void> | undefined {
+  return translateErrors(() =>
+    backend().addon.packMatrix(storage.handle, 0, ...nativeShape(description), ...arraysOf(plain), later),
+  );
+}
+
+function arraysOf({
+  codes,
+  scales,
+  zeroPoints,
+  minima,
+  multipliers,
+}: PlainCodes): [Uint8Array, Float32Array, Uint8Array | undefined, Float32Array | undefined, Uint8Array | undefined] {
+  return [codes, scales, zeroPoints, minima, multipliers];
+}
