@@ -1,6 +1,8 @@
-// exp, tanh and what is made of them, on the lanes that the including file chose. The polynomials interpolate at
-// Chebyshev nodes; the errors stated are the largest found against float64 (vector.test.ts).
+// exp, tanh and what is made of them, on the lanes that the translation unit chose: LLM_LANES names their header. The
+// polynomials interpolate at Chebyshev nodes; the errors stated are the largest found against float64 (vector.test.ts).
 #pragma once
+
+#include LLM_LANES
 
 namespace llm {
 namespace {

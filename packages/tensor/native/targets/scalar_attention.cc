@@ -1,5 +1,5 @@
+#define LLM_LANES "kernels/vector_lanes_scalar.h"
 #include "kernels/attention-inl.h"
-#include "kernels/vector_lanes_scalar.h"
 #include "targets/targets.h"
 
 namespace llm {
