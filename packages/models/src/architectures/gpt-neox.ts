@@ -3,8 +3,8 @@ import { z } from 'zod';
 
 import { defineArchitecture, type Architecture, type GgufMapping, type HfConfig } from '../architecture.ts';
 import { commonConfig, GgufMetadata, ropeFromGguf, tensorNames } from './gguf-config.ts';
-import { ropeConfig, ropeKeys } from './rope-config.ts';
-import { activation, flag, maybe, optional, positive, size } from './schema.ts';
+import { ropeKeys, ropeOf } from './rope-config.ts';
+import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' GPTNeoXConfig. */
 const schema = z.object({
@@ -54,7 +54,7 @@ const gguf: GgufMapping = {
   rowOrder(name, config) {
     if (!/attention\.query_key_value\.(?:weight|bias)$/.test(name)) return undefined;
     const c = schema.parse(config);
-    const headDim = c.hidden_size / c.num_attention_heads;
+    const { headDim } = headsOf(c);
     const order = new Int32Array(3 * c.hidden_size);
     for (let part = 0; part < 3; part++) {
       headMajor(c.num_attention_heads, headDim, part).forEach((row, i) => {
@@ -86,15 +86,9 @@ export const gptNeoX: Architecture = defineArchitecture({
   tied: [['gpt_neox.embed_in.weight', 'embed_out.weight']],
   gguf,
   forward(g, c) {
-    const heads = c.num_attention_heads;
+    const { heads, headDim } = headsOf(c);
     const hiddenSize = c.hidden_size;
-    const headDim = hiddenSize / heads;
-    const { theta, partialRotaryFactor, scaling } = ropeConfig(c, {
-      theta: c.rotary_emb_base ?? 10_000,
-      partialRotaryFactor: c.rotary_pct ?? 0.25,
-    });
-    const rotaryDim = Math.floor(headDim * partialRotaryFactor);
-    const rope = { headDim, rotaryDim, theta, style: 'half', ...(scaling && { scaling }) } as const;
+    const rope = ropeOf(c, { headDim, theta: c.rotary_emb_base ?? 10_000, partialRotaryFactor: c.rotary_pct ?? 0.25 });
     const norm = { epsilon: c.layer_norm_eps };
     const bias = c.attention_bias;
 

@@ -11,8 +11,8 @@ import {
   tensorNames,
 } from './gguf-config.ts';
 import { gatedMlp, separateAttention } from './parts.ts';
-import { ropeConfig, ropeKeys } from './rope-config.ts';
-import { activation, flag, maybe, optional, positive, size } from './schema.ts';
+import { ropeKeys, ropeOf } from './rope-config.ts';
+import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' LlamaConfig. */
 const schema = z.object({
@@ -31,18 +31,6 @@ const schema = z.object({
   attention_bias: flag(false),
   mlp_bias: flag(false),
 });
-
-type Config = z.output<typeof schema>;
-
-/** The number of heads and their size, checked. */
-function headsOf(c: Pick<Config, 'num_attention_heads' | 'num_key_value_heads' | 'head_dim' | 'hidden_size'>): {
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-} {
-  const heads = c.num_attention_heads;
-  return { heads, kvHeads: c.num_key_value_heads ?? heads, headDim: c.head_dim ?? c.hidden_size / heads };
-}
 
 const gguf: GgufMapping = {
   architecture: 'llama',
@@ -75,10 +63,9 @@ export const llama: Architecture = defineArchitecture({
   gguf,
   forward(g, c) {
     const { heads, kvHeads, headDim } = headsOf(c);
-    const { theta, scaling } = ropeConfig(c);
+    const rope = ropeOf(c, { headDim });
     const hiddenSize = c.hidden_size;
     const norm = { epsilon: c.rms_norm_eps };
-    const rope = { headDim, rotaryDim: headDim, theta, style: 'half', ...(scaling && { scaling }) } as const;
     const bias = c.attention_bias;
     const mlp = { hiddenSize, intermediateSize: c.intermediate_size, activation: c.hidden_act, bias: c.mlp_bias };
 

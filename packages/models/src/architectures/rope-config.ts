@@ -1,4 +1,4 @@
-import type { RopeScaling } from '@llm/tensor';
+import type { RopeAttributes, RopeScaling } from '@llm/tensor';
 import { z } from 'zod';
 
 import { InvalidConfigError } from '../errors.ts';
@@ -74,31 +74,33 @@ export const ropeKeys: { readonly [Key in keyof RopeKeys]: z.ZodType<RopeKeys[Ke
   max_position_embeddings: maybe(size),
 };
 
-export interface RopeConfig {
-  readonly theta: number;
-  readonly partialRotaryFactor: number;
-  readonly scaling: RopeScaling | undefined;
-}
-
-/** Defaults of an architecture. */
-export interface RopeDefaults {
+export interface RopeOptions {
+  readonly headDim: number;
+  /** Where the config does not say. */
   readonly theta?: number;
   readonly partialRotaryFactor?: number;
+  readonly style?: RopeAttributes['style'];
+  /** Where the config has a set per kind of layer, which one. */
+  readonly layerType?: LayerType;
 }
 
-/**
- * The rotary parameters of a config.
- *
- * @param layerType where the config has a set per kind of layer, which one
- */
-export function ropeConfig(config: RopeKeys, defaults: RopeDefaults = {}, layerType?: LayerType): RopeConfig {
+/** How q and k are rotated. @throws {@link InvalidConfigError} naming the key */
+export function ropeOf(config: RopeKeys, options: RopeOptions): RopeAttributes {
+  const { headDim, layerType, style = 'half' } = options;
   const set = parameterSet(config, layerType);
-  return {
-    theta: set?.rope_theta ?? config.rope_theta ?? defaults.theta ?? 10_000,
-    partialRotaryFactor:
-      set?.partial_rotary_factor ?? config.partial_rotary_factor ?? defaults.partialRotaryFactor ?? 1,
-    scaling: set && ropeScaling(set, config),
-  };
+  const theta = set?.rope_theta ?? config.rope_theta ?? options.theta ?? 10_000;
+  const part = set?.partial_rotary_factor ?? config.partial_rotary_factor ?? options.partialRotaryFactor ?? 1;
+  const rotaryDim = Math.floor(headDim * part);
+  if (rotaryDim % 2 !== 0 || rotaryDim > headDim) {
+    const key = part === 1 ? 'head_dim' : 'partial_rotary_factor';
+    throw new InvalidConfigError(
+      'config.json',
+      key,
+      `${rotaryDim} of ${headDim} channels of a head cannot be rotated in pairs`,
+    );
+  }
+  const scaling = set && ropeScaling(set, config);
+  return { headDim, rotaryDim, theta, style, ...(scaling && { scaling }) };
 }
 
 function parameterSet(config: RopeKeys, layerType: LayerType | undefined): RopeParameters | undefined {

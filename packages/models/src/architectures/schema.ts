@@ -1,6 +1,7 @@
 /** Pieces of config schemas. Files write null for "not set", so every optional key takes it. */
 import { z } from 'zod';
 
+import { InvalidConfigError } from '../errors.ts';
 import type { Activation } from './builder.ts';
 
 /** A size: a whole number from 1 to 2^31 - 1, so that products of two fit a double exactly. */
@@ -51,7 +52,34 @@ export function activation(fallback: string): z.ZodType<Activation> {
     });
 }
 
-/** Fails with a message about one key where a combination makes no sense. */
-export function divides(part: number, whole: number): boolean {
-  return part > 0 && whole % part === 0;
+/** The keys that say how many heads there are, and how large. */
+export interface HeadKeys {
+  readonly hidden_size: number;
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads?: number | undefined;
+  readonly head_dim?: number | undefined;
+}
+
+export interface Heads {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** The heads of a config. @throws {@link InvalidConfigError} if the numbers do not divide */
+export function headsOf(c: HeadKeys): Heads {
+  const heads = c.num_attention_heads;
+  const kvHeads = c.num_key_value_heads ?? heads;
+  const headDim = c.head_dim ?? c.hidden_size / heads;
+  if (!Number.isInteger(headDim)) {
+    throw new InvalidConfigError(
+      'config.json',
+      'num_attention_heads',
+      `${heads} does not divide the hidden size of ${c.hidden_size}`,
+    );
+  }
+  if (heads % kvHeads !== 0) {
+    throw new InvalidConfigError('config.json', 'num_key_value_heads', `${kvHeads} does not divide the ${heads} heads`);
+  }
+  return { heads, kvHeads, headDim };
 }

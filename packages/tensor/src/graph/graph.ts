@@ -78,8 +78,11 @@ export class Graph {
     return [...new Set(outside)];
   }
 
-  /** What others read from a block: for ordinary models the one residual stream. */
+  /** What a block leaves for others, or for nobody at the graph's end: for ordinary models the one residual stream. */
   blockOutputs(block: number): readonly Node[] {
-    return this.blockNodes(block).filter((node) => this.consumers(node).some((reader) => reader.block !== block));
+    return this.blockNodes(block).filter((node) => {
+      const readers = this.consumers(node);
+      return readers.length === 0 || readers.some((reader) => reader.block !== block);
+    });
   }
 }
