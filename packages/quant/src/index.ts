@@ -1,1 +1,45 @@
-export {};
+export { clipRatios, fitGroupBySearch, type ClipSearch } from './clip-search.ts';
+export { CalibrationError, DiskFullError, OutputError, RecipeError, UnquantizableWeightError } from './errors.ts';
+export {
+  decode,
+  encode,
+  fitGroup,
+  groupCount,
+  groupLength,
+  schemes,
+  validateGrid,
+  type Grid,
+  type GroupParameters,
+  type ScaleType,
+  type Scheme,
+} from './grid.ts';
+export {
+  dequantizeMatrix,
+  matrixError,
+  quantizeMatrix,
+  type FitOptions,
+  type MatrixError,
+  type QuantizedMatrix,
+} from './quantized-matrix.ts';
+export { packedBytes, packedDescription, storageFormat } from './pack.ts';
+export { collectStatistics, StatisticsCollector, type InputStatistics } from './calibration/statistics.ts';
+export {
+  drawSequences,
+  type Document,
+  type DocumentSource,
+  type Encode,
+  type SequenceOptions,
+} from './calibration/sequences.ts';
+export { columnOrders, type ColumnOrder } from './methods/column-order.ts';
+export { gptq, type GptqOptions, type GptqResult } from './methods/gptq.ts';
+export { outputError, rowOutputErrors } from './methods/output-error.ts';
+export { findTargets, type Target } from './targets.ts';
+export {
+  planLayers,
+  type LayerOverride,
+  type LayerPlan,
+  type LayerRecipe,
+  type MethodName,
+  type Recipe,
+} from './recipe.ts';
+export type { LayerReport, QuantizationReport } from './report.ts';

@@ -71,12 +71,13 @@ export type {
   RopeScaling,
 } from './graph/attributes.ts';
 export { width, type Dimension, type Node, type NodeOf, type Shape } from './graph/node.ts';
-export { evaluate, type EvaluateOptions, type Values, type Watch, type Weights } from './graph/evaluate.ts';
-export { evaluateBlock, type BlockOptions, type BlockResult, type HeavyOptions, type Sgemm } from './graph/block.ts';
+export { evaluate, evaluateNode, type EvaluateOptions, type Values, type Watch, type Weights } from './graph/evaluate.ts';
+export { evaluateBlock, productWith, type BlockOptions, type BlockResult, type HeavyOptions, type Sgemm } from './graph/block.ts';
 export { differentiate, differentiateBlock, type Wanted } from './graph/differentiate.ts';
 export { linearWeight, linearsByInput, traceLinears, type LinearGroup } from './graph/linears.ts';
 export { equivalentScales, type EquivalentScale } from './graph/equivalent-scales.ts';
 export { exchangeScales } from './graph/exchange-scales.ts';
+export { computeWith } from './operators/product.ts';
 export { operators } from './operators/table.ts';
 export type {
   Absorption,

@@ -1,0 +1,17 @@
+import { cholesky, invertTriangular, syrk } from '@llm/tensor';
+
+/** gram += XᵀX for X [rows, columns]. */
+export async function addGram(gram: Float32Array, x: Float32Array, columns: number): Promise<void> {
+  await syrk({ n: columns, k: x.length / columns, a: x, transpose: true, beta: 1, c: gram });
+}
+
+/**
+ * The upper triangular U with UᵀU = H⁻¹ for a symmetric positive definite H [n, n], from one Cholesky factorization and one
+ * inversion of a triangle: with the order of rows and columns reversed (J), JHJ = LLᵀ, so that U = J L⁻¹ J.
+ * @throws SingularMatrixError
+ */
+export async function inverseFactor(h: Float32Array, n: number): Promise<Float32Array> {
+  // Reversing both orders reverses the array.
+  const factor = await cholesky(h.toReversed(), n);
+  return (await invertTriangular(factor, n)).reverse();
+}

@@ -1,0 +1,367 @@
+import { checkOptions, InvalidOptionError, sgemm, ShapeMismatchError, SingularMatrixError } from '@llm/tensor';
+import { clipRatios, fitGroupBySearch, type ClipSearch } from '../clip-search.ts';
+import {
+  decode,
+  encode,
+  fitGroup,
+  groupCount,
+  groupLength,
+  validateGrid,
+  type Grid,
+  type GroupParameters,
+} from '../grid.ts';
+import { inverseFactor } from '../linear-algebra.ts';
+import {
+  checkWeights,
+  dequantizeMatrix,
+  emptyMatrix,
+  quantizeMatrix,
+  readGroup,
+  writeGroup,
+  type QuantizedMatrix,
+} from '../quantized-matrix.ts';
+import { columnOrders, orderColumns, type ColumnOrder } from './column-order.ts';
+import { rowOutputErrors } from './output-error.ts';
+
+/** Options of {@link gptq}. */
+export interface GptqOptions {
+  /** Default `group-aware`. */
+  readonly order?: ColumnOrder;
+  /** Fraction of the mean of G's diagonal that is added to it; raised in steps of 0.01 until G can be factored. Default 0.05. */
+  readonly damping?: number;
+  /** Fit all grids on the original weights, before any column is rounded. Default false, but always with order `activation`. */
+  readonly staticGroups?: boolean;
+  /** Columns between two updates of the rest of the matrix. Changes the speed only. Default 128. */
+  readonly blockSize?: number;
+  /** Search each group's range, weighting columns by their mean square. Default false. */
+  readonly clipSearch?: boolean | ClipSearch;
+  /** Keep, row by row, plain rounding where it does better on G. Default true. */
+  readonly guard?: boolean;
+  /**
+   * (X̂ - X)ᵀX / tokens, [columns, columns], where X is what the linear reads now and X̂ what it would read in the original model:
+   * also makes up for the errors of earlier layers (GPTAQ, Li et al. 2025). Default none.
+   */
+  readonly inputError?: Float32Array;
+  /** How much of that correction is applied; default 0.25. */
+  readonly inputErrorWeight?: number;
+  /** Names the matrix in errors. */
+  readonly name?: string;
+}
+
+/** The fields of {@link GptqOptions} that a user sets. */
+export const gptqOptions: readonly string[] = [
+  'order',
+  'damping',
+  'staticGroups',
+  'blockSize',
+  'clipSearch',
+  'guard',
+  'inputErrorWeight',
+];
+
+export interface GptqResult {
+  readonly matrix: QuantizedMatrix;
+  /** tr(ΔGΔᵀ), and the same of plain rounding. */
+  readonly outputError: number;
+  readonly roundingError: number;
+  /** tr(Δ(G + λI)Δᵀ) before the guard, as the columns' errors add up to it; NaN if G could not be factored. */
+  readonly dampedError: number;
+  /** The damping that was needed; infinite if G could not be factored at all and the matrix was rounded. */
+  readonly damping: number;
+  /** Rows where plain rounding was kept. */
+  readonly guardedRows: number;
+}
+
+const DAMPING_STEP = 0.01;
+const DAMPING_FLOORS = 6;
+
+/**
+ * Rounds the columns of a weight matrix one after another and makes up for each column's error in those that are left
+ * (Frantar et al. 2022).
+ *
+ * @param weights - [rows, columns]
+ * @param gram - G = XᵀX / tokens of the inputs, [columns, columns]
+ */
+export async function gptq(
+  weights: Float32Array,
+  gram: Float32Array,
+  grid: Grid,
+  options: GptqOptions = {},
+): Promise<GptqResult> {
+  checkOptions(options, [...gptqOptions, 'inputError', 'name'], 'gptq()');
+  validateGrid(grid);
+  const { order = 'group-aware', damping = 0.05, guard = true, name = 'weights', clipSearch = false } = options;
+  if (!columnOrders.includes(order)) throw new InvalidOptionError('order', order, columnOrders);
+  if (!(damping >= 0 && damping < 1)) throw new InvalidOptionError('damping', String(damping), ['0 to 1']);
+  const columns = Math.sqrt(gram.length);
+  const rows = weights.length / columns;
+  if (!Number.isInteger(columns) || !Number.isInteger(rows))
+    throw new ShapeMismatchError(
+      `${name}: ${weights.length} weights do not fit a Gram matrix of ${gram.length} values.`,
+    );
+  checkWeights(weights, columns, name);
+
+  const diagonal = Float32Array.from({ length: columns }, (_, c) => gram[c * columns + c] as number);
+  const fit = { clipSearch, importance: diagonal, name };
+  const rounded = quantizeMatrix(weights, rows, columns, grid, fit);
+  const roundingErrors = await rowOutputErrors(weights, dequantizeMatrix(rounded), gram, columns);
+  const roundingError = sum(roundingErrors);
+
+  const permutation = orderColumns(order, grid, diagonal);
+  const factored = await factor(permute(gram, permutation), columns, damping);
+  if (!factored)
+    return {
+      matrix: rounded,
+      outputError: roundingError,
+      roundingError,
+      dampedError: NaN,
+      damping: Infinity,
+      guardedRows: rows,
+    };
+
+  const problem: Problem = {
+    rows,
+    columns,
+    grid,
+    permutation,
+    inverse: factored.inverse,
+    correction: await correctionOf(options, permutation, factored.inverse),
+    diagonal,
+    ratios: clipSearch === false ? undefined : clipRatios(grid.bits, clipSearch === true ? {} : clipSearch),
+    fixed: options.staticGroups === true || order === 'activation' || rounded.multipliers ? rounded : undefined,
+    blockSize: options.blockSize ?? 128,
+  };
+  const { matrix, dampedError } = await compensate(problem, weights);
+  const errors = await rowOutputErrors(weights, dequantizeMatrix(matrix), gram, columns);
+  const guardedRows = guard ? keepBetterRows(matrix, errors, rounded, roundingErrors) : 0;
+  return { matrix, outputError: sum(errors), roundingError, dampedError, damping: factored.damping, guardedRows };
+}
+
+interface Problem {
+  readonly rows: number;
+  readonly columns: number;
+  readonly grid: Grid;
+  readonly permutation: Int32Array;
+  /** U with UᵀU = (G + damping)⁻¹, in permuted order. */
+  readonly inverse: Float32Array;
+  /** GPTAQ's P, in permuted order. */
+  readonly correction: Float32Array | undefined;
+  readonly diagonal: Float32Array;
+  readonly ratios: readonly number[] | undefined;
+  /** Where the grids are, if they are fixed. */
+  readonly fixed: QuantizedMatrix | undefined;
+  readonly blockSize: number;
+}
+
+/** The loop over columns, in blocks: inside a block row by row here, beyond it by one matrix product. */
+async function compensate(
+  problem: Problem,
+  weights: Float32Array,
+): Promise<{ readonly matrix: QuantizedMatrix; readonly dampedError: number }> {
+  const { rows, columns, grid, permutation, inverse, correction } = problem;
+  const matrix = problem.fixed ? structuredClone(problem.fixed) : emptyMatrix(grid, rows, columns);
+  let dampedError = 0;
+  const live = new Float32Array(weights.length);
+  for (let row = 0; row < rows; row++)
+    for (let i = 0; i < columns; i++)
+      live[row * columns + i] =
+        problem.diagonal[permutation[i] as number] === 0
+          ? 0
+          : (weights[row * columns + (permutation[i] as number)] as number);
+
+  for (let begin = 0; begin < columns;) {
+    const end = blockEnd(problem, begin);
+    const width = end - begin;
+    const errors = new Float32Array(rows * width);
+    const values = correction && new Float32Array(rows * width);
+    for (let row = 0; row < rows; row++)
+      dampedError += roundRow(problem, matrix, live, errors, values, row, begin, end);
+    if (end < columns) {
+      await subtractProduct(live, errors, inverse, columns, begin, end);
+      if (correction && values)
+        await subtractProduct(
+          live,
+          values.map((v) => -v),
+          correction,
+          columns,
+          begin,
+          end,
+        );
+    }
+    begin = end;
+  }
+  return { matrix, dampedError };
+}
+
+/** The end of a block: no later than `blockSize`, and at the start of a group that would not fit as a whole. */
+function blockEnd({ columns, grid, blockSize, fixed }: Problem, begin: number): number {
+  const end = Math.min(columns, begin + blockSize);
+  if (fixed || end === columns) return end;
+  const length = groupLength(grid, columns);
+  const lastStart = Math.floor(end / length) * length;
+  return lastStart > begin ? lastStart : end;
+}
+
+/** Rounds the columns of a block in one row; returns the sum of their squared errors in units of the factor's diagonal. */
+function roundRow(
+  { columns, grid, permutation, inverse, correction, diagonal, ratios, fixed }: Problem,
+  matrix: QuantizedMatrix,
+  live: Float32Array,
+  errors: Float32Array,
+  values: Float32Array | undefined,
+  row: number,
+  begin: number,
+  end: number,
+): number {
+  const length = groupLength(grid, columns);
+  const groups = groupCount(grid, columns);
+  const maxCode = 2 ** grid.bits - 1;
+  const group: GroupParameters = { scale: 0, zeroPoint: 0, minimum: 0 };
+  const start = row * columns;
+  let known = -1;
+  let squares = 0;
+  for (let i = begin; i < end; i++) {
+    const column = permutation[i] as number;
+    const index = Math.floor(column / length);
+    if (fixed && index !== known) readGroup(fixed, row * groups + index, group);
+    else if (!fixed && (i === begin || i % length === 0)) {
+      // Groups stay whole in these orders: a group begins where the last one was complete.
+      if (i % length === 0) {
+        const stop = start + Math.min(i + length, columns);
+        if (ratios) {
+          const importance = Float32Array.from(
+            { length: stop - start - i },
+            (_, c) => diagonal[permutation[i + c] as number] as number,
+          );
+          fitGroupBySearch(grid, ratios, live, start + i, stop, group, importance, 0);
+        } else fitGroup(grid, live, start + i, stop, group);
+        writeGroup(matrix, row * groups + index, group);
+      } else readGroup(matrix, row * groups + index, group);
+    }
+    known = index;
+    const w = live[start + i] as number;
+    const code = encode(maxCode, group, w);
+    matrix.codes[start + column] = code;
+    const error = (w - decode(group, code)) / (inverse[i * columns + i] as number);
+    errors[row * (end - begin) + i - begin] = error;
+    squares += error * error;
+    const factors = i * columns;
+    for (let j = i + 1; j < end; j++)
+      live[start + j] = (live[start + j] as number) - error * (inverse[factors + j] as number);
+    if (correction && values) {
+      values[row * (end - begin) + i - begin] = w;
+      for (let j = i + 1; j < end; j++)
+        live[start + j] = (live[start + j] as number) + w * (correction[factors + j] as number);
+    }
+  }
+  return squares;
+}
+
+/** live[:, end:] -= left · factors[begin:end, end:] */
+async function subtractProduct(
+  live: Float32Array,
+  left: Float32Array,
+  factors: Float32Array,
+  columns: number,
+  begin: number,
+  end: number,
+): Promise<void> {
+  const k = end - begin;
+  const n = columns - end;
+  const m = live.length / columns;
+  const b = new Float32Array(k * n);
+  for (let i = 0; i < k; i++) b.set(factors.subarray((begin + i) * columns + end, (begin + i + 1) * columns), i * n);
+  const product = await sgemm({ m, n, k, a: left, b });
+  for (let row = 0; row < m; row++)
+    for (let j = 0; j < n; j++) {
+      const at = row * columns + end + j;
+      live[at] = (live[at] as number) - (product[row * n + j] as number);
+    }
+}
+
+/** The damped factor of G; more damping where it is needed, undefined where nothing helps. */
+async function factor(
+  gram: Float32Array,
+  columns: number,
+  damping: number,
+): Promise<{ readonly inverse: Float32Array; readonly damping: number } | undefined> {
+  const diagonal = Array.from({ length: columns }, (_, c) => gram[c * columns + c] as number);
+  const mean = diagonal.reduce((total, value) => total + value, 0) / columns;
+  const largest = Math.max(...diagonal);
+  if (!(mean > 0) || !Number.isFinite(mean)) return undefined;
+  const attempts: number[] = [];
+  for (let extra = damping; extra < 1; extra = extra < 0.1 ? extra + DAMPING_STEP : extra * 1.5) attempts.push(extra);
+  const floors = Array.from({ length: DAMPING_FLOORS }, (_, k) => 1 + (1e-6 * 10 ** k * largest) / mean);
+  for (const extra of [...attempts, ...floors]) {
+    const damped = gram.slice();
+    for (let c = 0; c < columns; c++) {
+      const value = diagonal[c] as number;
+      // A dead column has no say in the others.
+      damped[c * columns + c] = (value === 0 ? mean : value) + extra * mean;
+    }
+    try {
+      return { inverse: await inverseFactor(damped, columns), damping: extra };
+    } catch (error) {
+      if (!(error instanceof SingularMatrixError)) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** P = weight · triu(DUᵀ, 1) U with D = (X̂ - X)ᵀX: how much of a column's value its later columns take over. */
+async function correctionOf(
+  { inputError, inputErrorWeight = 0.25 }: GptqOptions,
+  permutation: Int32Array,
+  inverse: Float32Array,
+): Promise<Float32Array | undefined> {
+  if (!inputError) return undefined;
+  const n = permutation.length;
+  const d = permute(inputError, permutation);
+  const left = await sgemm({ m: n, n, k: n, a: d, b: inverse, transposeB: true });
+  for (let i = 0; i < n; i++) left.fill(0, i * n, i * n + i + 1);
+  const product = await sgemm({ m: n, n, k: n, a: left, b: inverse });
+  return product.map((value) => value * inputErrorWeight);
+}
+
+function keepBetterRows(
+  matrix: QuantizedMatrix,
+  errors: Float64Array,
+  rounded: QuantizedMatrix,
+  roundingErrors: Float64Array,
+): number {
+  const { rows, columns } = matrix;
+  const groups = groupCount(matrix.grid, columns);
+  const copy = (
+    to: Uint8Array | Float32Array | undefined,
+    from: Uint8Array | Float32Array | undefined,
+    row: number,
+    width: number,
+  ): void => {
+    if (to && from) to.set(from.subarray(row * width, (row + 1) * width), row * width);
+  };
+  let kept = 0;
+  for (let row = 0; row < rows; row++) {
+    if ((errors[row] as number) <= (roundingErrors[row] as number)) continue;
+    kept++;
+    errors[row] = roundingErrors[row] as number;
+    copy(matrix.codes, rounded.codes, row, columns);
+    copy(matrix.scales, rounded.scales, row, groups);
+    copy(matrix.zeroPoints, rounded.zeroPoints, row, groups);
+    copy(matrix.minima, rounded.minima, row, groups);
+  }
+  return kept;
+}
+
+function permute(matrix: Float32Array, permutation: Int32Array): Float32Array {
+  const n = permutation.length;
+  const out = new Float32Array(n * n);
+  for (let i = 0; i < n; i++) {
+    const from = (permutation[i] as number) * n;
+    for (let j = 0; j < n; j++) out[i * n + j] = matrix[from + (permutation[j] as number)] as number;
+  }
+  return out;
+}
+
+function sum(values: Float64Array): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,33 @@
+import type { PackedFormat } from '@llm/tensor';
+import type { Scheme } from './grid.ts';
+import type { MethodName } from './recipe.ts';
+
+/** What became of one weight. */
+export interface LayerReport {
+  /** Name of the tensor. */
+  readonly weight: string;
+  readonly method: MethodName;
+  readonly bits: number;
+  readonly groupSize: number;
+  readonly scheme: Scheme;
+  /** How it is stored; may have more bits than the grid. */
+  readonly format: PackedFormat;
+  readonly rows: number;
+  readonly columns: number;
+  /** |W - W'| / |W|, Frobenius norms. */
+  readonly relativeError: number;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+/** What `quantize()` did. */
+export interface QuantizationReport {
+  /** The folder that was written. */
+  readonly output: string;
+  readonly layers: readonly LayerReport[];
+  /** All tensors, those that stayed as they were included. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** Tensors that an earlier, interrupted run had finished. */
+  readonly resumed: number;
+}
