@@ -86,7 +86,7 @@ export class GgufCursor implements Disposable {
 
   bytes(length: number): Uint8Array {
     const start = this.#take(length);
-    return this.#window.subarray(start, start + length).slice();
+    return new Uint8Array(this.#window.subarray(start, start + length));
   }
 
   /** Makes the next bytes part of the window, moves past them, and returns where in the window they start. */
