@@ -1,0 +1,66 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { HfConfig } from '../../architecture.ts';
+import { architectureOf } from '../../architectures/registry.ts';
+import { InvalidConfigError, ModelNotFoundError, UnsupportedFormatError } from '../../errors.ts';
+import { parseGenerationConfig, tokenIds } from '../../generation-config.ts';
+import { LoadedCheckpoint } from '../../loaded-checkpoint.ts';
+import { readJsonObject } from '../../read-file.ts';
+import type { WeightSource } from '../../weight-source.ts';
+import { PackedWeights } from '../packed/weights.ts';
+import { DenseWeights } from '../safetensors/weights.ts';
+import { chatTemplateOfFolder, tokenizerOfFolder } from './tokenizer-files.ts';
+import { openWeightFiles, type WeightFiles } from './weight-files.ts';
+
+/** Opens a folder as Hugging Face lays it out: config.json, weights, tokenizer. */
+export function openFolder(path: string): LoadedCheckpoint {
+  const names = new Set(readdirSync(path));
+  if (!names.has('config.json')) throw new ModelNotFoundError(path, 'the folder has no config.json');
+  const read = (name: string): HfConfig => (names.has(name) ? readJsonObject(join(path, name)) : {});
+  const configPath = join(path, 'config.json');
+  const stored = read('config.json');
+  const architecture = architectureOf(stored);
+  const config = architecture.parse(stored);
+  const generationPath = join(path, 'generation_config.json');
+  const generation = read('generation_config.json');
+  const ids = (key: string): readonly number[] => {
+    const own = tokenIds(generationPath, generation, key);
+    return own.length > 0 ? own : tokenIds(configPath, config, key);
+  };
+  const generationConfig = parseGenerationConfig(generationPath, generation);
+  const eosTokenIds = ids('eos_token_id');
+  const bosTokenId = ids('bos_token_id')[0];
+  const chatTemplate = chatTemplateOfFolder(path, names);
+  const files = openWeightFiles(path, names);
+  return new LoadedCheckpoint({
+    path,
+    config,
+    generationConfig,
+    architecture,
+    eosTokenIds,
+    bosTokenId,
+    weights: weightsOf(path, configPath, config, files, (name) => architecture.isTransposed(name)),
+    chatTemplate,
+    loadTokenizer: () => tokenizerOfFolder(path, names),
+  });
+}
+
+function weightsOf(
+  path: string,
+  configPath: string,
+  config: HfConfig,
+  files: WeightFiles,
+  isTransposed: (name: string) => boolean,
+): WeightSource {
+  const dense = new DenseWeights(path, files.files, files.tensors, isTransposed);
+  const quantization = config['quantization_config'] ?? undefined;
+  if (quantization === undefined) return dense;
+  if (typeof quantization !== 'object') {
+    throw new InvalidConfigError(configPath, 'quantization_config', 'it must be an object');
+  }
+  const method = (quantization as HfConfig)['quant_method'];
+  if (method === 'llm-packed') return new PackedWeights(path, dense, files.metadata);
+  throw new UnsupportedFormatError(path, `its weights are quantized by ${JSON.stringify(method)}`);
+}
+

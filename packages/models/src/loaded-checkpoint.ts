@@ -1,0 +1,139 @@
+import { DisposedError, type Matrix } from '@llm/tensor';
+
+import type { Architecture } from './architecture.ts';
+import { JinjaChatTemplate, type ChatTemplate } from './chat-template.ts';
+import type { Checkpoint, CheckpointFormat, TensorInfo, WeightConversion } from './checkpoint.ts';
+import { InvalidWeightError, MissingWeightError } from './errors.ts';
+import type { GenerationConfig } from './generation-config.ts';
+import { elementCount } from './number-formats.ts';
+import type { Tokenizer } from './tokenizer/tokenizer.ts';
+import type { WeightSource } from './weight-source.ts';
+
+/** What the openers of the formats find out about a checkpoint. */
+export interface CheckpointParts {
+  readonly path: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly generationConfig: GenerationConfig;
+  readonly architecture: Architecture;
+  readonly eosTokenIds: readonly number[];
+  readonly bosTokenId: number | undefined;
+  readonly weights: WeightSource;
+  readonly chatTemplate: { readonly source: string; readonly tokens: Readonly<Record<string, string>> } | undefined;
+  readonly loadTokenizer: () => Promise<Tokenizer>;
+}
+
+/** A checkpoint of any format. */
+export class LoadedCheckpoint implements Checkpoint {
+  readonly path: string;
+  readonly format: CheckpointFormat;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly generationConfig: GenerationConfig;
+  readonly architecture: Architecture;
+  readonly eosTokenIds: readonly number[];
+  readonly bosTokenId: number | undefined;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly #weights: WeightSource;
+  readonly #chatTemplate: CheckpointParts['chatTemplate'];
+  readonly #loadTokenizer: () => Promise<Tokenizer>;
+  readonly #matrices = new Map<string, Matrix>();
+  readonly #conversions = new Map<string, WeightConversion>();
+  #tokenizer: Promise<Tokenizer> | undefined;
+  #disposed = false;
+
+  constructor(parts: CheckpointParts) {
+    this.path = parts.path;
+    this.format = parts.weights.format;
+    this.config = parts.config;
+    this.generationConfig = parts.generationConfig;
+    this.architecture = parts.architecture;
+    this.eosTokenIds = parts.eosTokenIds;
+    this.bosTokenId = parts.bosTokenId;
+    this.tensors = parts.weights.tensors;
+    this.#weights = parts.weights;
+    this.#chatTemplate = parts.chatTemplate;
+    this.#loadTokenizer = parts.loadTokenizer;
+  }
+
+  get conversions(): ReadonlyMap<string, WeightConversion> {
+    return this.#conversions;
+  }
+
+  has(name: string): boolean {
+    return this.#find(name) !== undefined;
+  }
+
+  matrix(name: string): Matrix {
+    const tensor = this.#get(name);
+    const known = this.#matrices.get(tensor.name);
+    if (known) return known;
+    if (tensor.shape.length !== 2) throw this.#invalid(tensor, 'is no matrix');
+    const { matrix, conversion } = this.#weights.matrix(tensor);
+    this.#matrices.set(tensor.name, matrix);
+    if (conversion) this.#conversions.set(tensor.name, conversion);
+    return matrix;
+  }
+
+  vector(name: string): Float32Array {
+    const tensor = this.#get(name);
+    if (tensor.shape.length !== 1) throw this.#invalid(tensor, 'is no vector');
+    return this.#read(tensor);
+  }
+
+  read(name: string): Float32Array {
+    return this.#read(this.#get(name));
+  }
+
+  checkFinite(names: Iterable<string> = this.tensors.keys()): void {
+    for (const name of names) {
+      const tensor = this.#get(name);
+      for (const values of this.#weights.values(tensor)) {
+        const at = values.findIndex((value) => !Number.isFinite(value));
+        if (at >= 0) throw new InvalidWeightError(this.path, tensor.name, `holds ${values[at] as number}`);
+      }
+    }
+  }
+
+  tokenizer(): Promise<Tokenizer> {
+    this.#tokenizer ??= this.#loadTokenizer();
+    return this.#tokenizer;
+  }
+
+  chatTemplate(): ChatTemplate | undefined {
+    return this.#chatTemplate && new JinjaChatTemplate(this.#chatTemplate.source, this.#chatTemplate.tokens);
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    for (const matrix of this.#matrices.values()) matrix[Symbol.dispose]();
+    this.#matrices.clear();
+    this.#weights[Symbol.dispose]();
+  }
+
+  #find(name: string): TensorInfo | undefined {
+    const stored = this.tensors.get(name);
+    if (stored) return stored;
+    const alias = this.architecture.aliases(name).find((other) => this.tensors.has(other));
+    return alias === undefined ? undefined : this.tensors.get(alias);
+  }
+
+  #get(name: string): TensorInfo {
+    if (this.#disposed) throw new DisposedError('checkpoint');
+    const tensor = this.#find(name);
+    if (!tensor) throw new MissingWeightError(this.path, name);
+    return tensor;
+  }
+
+  #read(tensor: TensorInfo): Float32Array {
+    const result = new Float32Array(elementCount(tensor.shape));
+    let at = 0;
+    for (const values of this.#weights.values(tensor)) {
+      result.set(values, at);
+      at += values.length;
+    }
+    return result;
+  }
+
+  #invalid(tensor: TensorInfo, reason: string): InvalidWeightError {
+    return new InvalidWeightError(this.path, tensor.name, `of shape [${tensor.shape.join(', ')}] ${reason}`);
+  }
+}
