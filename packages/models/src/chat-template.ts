@@ -84,7 +84,10 @@ export function formatTime(format: string, time: Date): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   const day = days[time.getDay()] as string;
   const month = months[time.getMonth()] as string;
-  const dayOfYear = Math.round((Date.UTC(time.getFullYear(), time.getMonth(), time.getDate()) - Date.UTC(time.getFullYear(), 0, 1)) / 86_400_000) + 1;
+  const dayOfYear =
+    Math.round(
+      (Date.UTC(time.getFullYear(), time.getMonth(), time.getDate()) - Date.UTC(time.getFullYear(), 0, 1)) / 86_400_000,
+    ) + 1;
   const conversions: Readonly<Record<string, string>> = {
     A: day,
     a: day.slice(0, 3),

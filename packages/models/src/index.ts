@@ -16,5 +16,15 @@ export {
   UnsupportedFormatError,
   WriteError,
 } from './errors.ts';
+export { PACKED_METADATA } from './formats/packed/weights.ts';
+export { writeAtomically, type AtomicFile } from './formats/atomic-file.ts';
+export {
+  writeSafetensors,
+  type SafetensorsEntry,
+  type TensorBytes,
+  type WriteSafetensorsOptions,
+} from './formats/safetensors/write.ts';
 export type { GenerationConfig } from './generation-config.ts';
+export { elementBytes, encodeFloats, type ElementType } from './number-formats.ts';
+export { openCheckpoint, type OpenOptions } from './open-checkpoint.ts';
 export type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from './tokenizer/tokenizer.ts';

@@ -63,4 +63,3 @@ function weightsOf(
   if (method === 'llm-packed') return new PackedWeights(path, dense, files.metadata);
   throw new UnsupportedFormatError(path, `its weights are quantized by ${JSON.stringify(method)}`);
 }
-

@@ -15,14 +15,7 @@ const ALIGNMENT = 64;
 /** Values are handed out in pieces of about so many. */
 const PIECE_VALUES = 1 << 20;
 
-const formats: readonly MatrixFormat[] = [
-  'int4-sym',
-  'int4-asym',
-  'int4-min',
-  'int4-two',
-  'int4-two-asym',
-  'int8',
-];
+const formats: readonly MatrixFormat[] = ['int4-sym', 'int4-asym', 'int4-min', 'int4-two', 'int4-two-asym', 'int8'];
 
 /** Weights in our own packed layout, used where they lie, among dense ones. */
 export class PackedWeights implements WeightSource {
@@ -79,7 +72,8 @@ export class PackedWeights implements WeightSource {
     const known = formats.find((name) => name === format);
     if (!known) return fail(`has the packed format ${JSON.stringify(format)}; known are ${formats.join(', ')}`);
     for (const size of [rows, columns, groupSize ?? 1]) {
-      if (!Number.isSafeInteger(size) || (size as number) < 1) return fail('has sizes that are no whole numbers above 0');
+      if (!Number.isSafeInteger(size) || (size as number) < 1)
+        return fail('has sizes that are no whole numbers above 0');
     }
     const description: MatrixDescription = {
       format: known,

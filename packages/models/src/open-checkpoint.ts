@@ -1,0 +1,44 @@
+import { checkOptions } from '@llm/tensor';
+import { readdirSync, statSync, type Stats } from 'node:fs';
+import { join } from 'node:path';
+
+import type { Checkpoint } from './checkpoint.ts';
+import { ModelNotFoundError } from './errors.ts';
+import { openFolder } from './formats/folder/open.ts';
+import { openGguf } from './formats/gguf/open.ts';
+
+export interface OpenOptions {
+  /** Stops a download. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Opens a model: a folder as Hugging Face lays it out, a `.gguf` file, or `hf:owner/name[@revision]`. Reads headers and
+ * configurations only; weights are mapped and read when they are used.
+ * @throws {@link ModelNotFoundError}, {@link CorruptFileError}, {@link InvalidConfigError},
+ * {@link UnsupportedArchitectureError}, {@link UnsupportedFormatError}
+ */
+export async function openCheckpoint(source: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  checkOptions(options, ['signal'], 'openCheckpoint()');
+  options.signal?.throwIfAborted();
+  return Promise.resolve(openLocal(source));
+}
+
+function openLocal(path: string): Checkpoint {
+  const status = statusOf(path);
+  if (!status.isDirectory()) return openGguf(path);
+  const names = readdirSync(path);
+  if (names.includes('config.json')) return openFolder(path);
+  const files = names.filter((name) => name.endsWith('.gguf'));
+  if (files.length === 1) return openGguf(join(path, files[0] as string));
+  const found = files.length === 0 ? 'no config.json and no .gguf file' : `several .gguf files: ${files.join(', ')}`;
+  throw new ModelNotFoundError(path, `the folder has ${found}`);
+}
+
+function statusOf(path: string): Stats {
+  try {
+    return statSync(path);
+  } catch (cause) {
+    throw new ModelNotFoundError(path, 'there is no such folder or file', { cause });
+  }
+}
