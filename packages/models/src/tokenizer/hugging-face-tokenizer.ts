@@ -1,8 +1,7 @@
-import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
-
 import { TokenizerError } from '../errors.ts';
 import { decodingPlan, type DecodingPlan } from './decoding-plan.ts';
 import { forLibrary } from './library-repairs.ts';
+import { LibraryTokenizer } from './library.ts';
 import { ByteStreamingDecoder, WholeStreamingDecoder } from './streaming-decoder.ts';
 import type { AddedTokenJson, TokenizerJson } from './tokenizer-json.ts';
 import type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from './tokenizer.ts';

@@ -7,14 +7,7 @@ import { components, type ComponentJson, type TokenizerJson } from './tokenizer-
  * merging, where the original drops it before, so that its neighbours may still merge.
  */
 export function forLibrary(json: TokenizerJson): TokenizerJson {
-  return {
-    ...json,
-    added_tokens: json.added_tokens ?? [],
-    normalizer: json.normalizer ?? null,
-    pre_tokenizer: repairPreTokenizer(json.pre_tokenizer ?? null, json.model),
-    post_processor: json.post_processor ?? null,
-    decoder: json.decoder ?? null,
-  };
+  return { ...json, pre_tokenizer: repairPreTokenizer(json.pre_tokenizer, json.model) };
 }
 
 function repairPreTokenizer(json: ComponentJson | null, model: ComponentJson): ComponentJson | null {

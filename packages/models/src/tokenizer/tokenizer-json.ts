@@ -1,3 +1,5 @@
+import { TokenizerError } from '../errors.ts';
+
 /** The parts of Hugging Face's tokenizer.json that are read or written here. */
 export interface TokenizerJson {
   readonly version?: string;
@@ -23,6 +25,38 @@ export interface AddedTokenJson {
 export interface ComponentJson {
   readonly type: string;
   readonly [key: string]: unknown;
+}
+
+/** A tokenizer.json as it was read, with what it leaves out. Throws `TokenizerError` where the parts are not of their kind. */
+export function parseTokenizerJson(path: string, json: Readonly<Record<string, unknown>>): TokenizerJson {
+  const component = (key: string): ComponentJson | null => {
+    const value = json[key] ?? null;
+    if (value === null || (isObject(value) && typeof value['type'] === 'string')) return value as ComponentJson | null;
+    throw new TokenizerError(path, `its ${key} is not a component with a type`);
+  };
+  const model = json['model'];
+  if (!isObject(model)) throw new TokenizerError(path, 'it has no model');
+  const added = json['added_tokens'] ?? [];
+  if (!Array.isArray(added) || !added.every(isAddedToken)) {
+    throw new TokenizerError(path, 'its added_tokens are not a list of tokens with an id and a content');
+  }
+  return {
+    added_tokens: added,
+    normalizer: component('normalizer'),
+    pre_tokenizer: component('pre_tokenizer'),
+    post_processor: component('post_processor'),
+    decoder: component('decoder'),
+    // Files from before 2021 leave out the type of a byte-pair model.
+    model: { type: 'BPE', ...model },
+  };
+}
+
+function isAddedToken(value: unknown): value is AddedTokenJson {
+  return isObject(value) && Number.isSafeInteger(value['id']) && typeof value['content'] === 'string';
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The components of a `Sequence`, or the one component itself. */

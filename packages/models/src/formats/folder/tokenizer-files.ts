@@ -6,7 +6,7 @@ import { TokenizerError } from '../../errors.ts';
 import { readJsonObject } from '../../read-file.ts';
 import { HuggingFaceTokenizer } from '../../tokenizer/hugging-face-tokenizer.ts';
 import { withConfiguredTokens } from '../../tokenizer/configured-tokens.ts';
-import type { TokenizerJson } from '../../tokenizer/tokenizer-json.ts';
+import { parseTokenizerJson } from '../../tokenizer/tokenizer-json.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 
 /** The tokenizer of a folder. Throws `TokenizerError`. */
@@ -14,10 +14,9 @@ export function tokenizerOfFolder(path: string, names: ReadonlySet<string>): Pro
   return Promise.resolve().then(() => {
     if (!names.has('tokenizer.json')) throw new TokenizerError(path, 'the folder has no tokenizer.json');
     const file = join(path, 'tokenizer.json');
-    const json = readJsonObject(file);
-    if (typeof json['model'] !== 'object' || json['model'] === null) throw new TokenizerError(file, 'it has no model');
+    const json = parseTokenizerJson(file, readJsonObject(file));
     const config = names.has('tokenizer_config.json') ? readJsonObject(join(path, 'tokenizer_config.json')) : {};
-    const tokenizer = withConfiguredTokens(json as unknown as TokenizerJson, config);
+    const tokenizer = withConfiguredTokens(json, config);
     return new HuggingFaceTokenizer(file, tokenizer, config);
   });
 }
