@@ -114,7 +114,8 @@ class Checker {
 
   void CheckAttention(const Instruction& ins, int index) {
     Expect(index < p_.tail, "Attention comes before the outputs are taken.");
-    Expect(ins.layer >= 0 && ins.layer < p_.layers && ins.kv_heads == p_.kv_heads, "The cache has other layers or heads.");
+    Expect(ins.layer >= 0 && ins.layer < p_.layers && ins.kv_heads == p_.kv_heads,
+           "The cache has other layers or heads.");
     Expect(ins.kv_heads >= 1 && ins.heads >= 1 && ins.heads % ins.kv_heads == 0, "Heads are no multiple of kvHeads.");
     if (!error_.empty()) return;
     CheckSlice(ins.q, ins.heads, p_.cache.key_dim);
