@@ -1,8 +1,9 @@
-#include "kernels/matmul_scalar-inl.h"
+#include "kernels/matmul_float_x86-inl.h"
+#include "kernels/matmul_zmm-inl.h"
 #include "targets/targets.h"
 
 namespace llm {
 
-const MatmulKernels kAvx512VnniMatmul = kScalarKernels;
+const MatmulKernels kAvx512VnniMatmul = {Quantize, LLM_ZMM_ALL_ROWS(VnniZmm), LLM_FLOAT_KERNELS(Zmm)};
 
 }  // namespace llm
