@@ -38,9 +38,16 @@ export class NoChatTemplateError extends LlmError {
   }
 }
 
-/** A part of a generation was awaited although the generation had failed or was stopped before it began. */
-export class ScoreError extends LlmError {
-  constructor(reason: string) {
-    super('SCORE', `There is nothing to score: ${reason}.`);
+/** Text was given to a model without a tokenizer. */
+export class NoTokenizerError extends LlmError {
+  constructor(path: string) {
+    super('NO_TOKENIZER', `${path} has no tokenizer, so that it takes and gives token ids only.`);
+  }
+}
+
+/** A continuation without a single token. */
+export class EmptyContinuationError extends LlmError {
+  constructor() {
+    super('EMPTY_CONTINUATION', 'The continuation has no tokens, so that there is nothing to score.');
   }
 }

@@ -1,3 +1,25 @@
-export { compile, type CompiledProgram, type CompileOptions } from './compile/compile.ts';
+export { Model, type LogitsOptions } from './model.ts';
+export { Generation, type FinishReason, type GenerationPart, type Usage } from './generation.ts';
+export { Session } from './session.ts';
+export {
+  loadDefaults,
+  type GenerateOptions,
+  type KvCacheOptions,
+  type LoadOptions,
+  type OnProgress,
+  type Progress,
+} from './options.ts';
+export type { Prompt } from './prompt.ts';
+export type { Score } from './score.ts';
+export type { EmbedOptions } from './embed.ts';
+export type { MemoryEstimate } from './memory.ts';
+export {
+  EmptyContinuationError,
+  MemoryLimitError,
+  NoChatTemplateError,
+  NoTokenizerError,
+  UnsupportedGraphError,
+} from './errors.ts';
+export { compile, planProgram, type CompileOptions, type ProgramPlan, type Results } from './compile/compile.ts';
+export type { MemoryPlan } from './compile/plan-memory.ts';
 export type { WeightFormat, Weights } from './compile/weights.ts';
-export { MemoryLimitError, NoChatTemplateError, ScoreError, UnsupportedGraphError } from './errors.ts';

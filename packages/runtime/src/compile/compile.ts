@@ -10,43 +10,58 @@ import {
 } from '@llm/tensor';
 
 import { UnsupportedGraphError } from '../errors.ts';
-import { isActivation } from './activations.ts';
 import { fuse } from './fuse.ts';
-import { inputOf } from './inputs.ts';
 import type { Operation } from './operation.ts';
-import { planMemory } from './plan-memory.ts';
-import { schedule } from './schedule.ts';
+import { planMemory, type MemoryPlan } from './plan-memory.ts';
+import { schedule, type Stages } from './schedule.ts';
 import type { Weights } from './weights.ts';
+
+/** A graph and the two values that are wanted of it. */
+export interface Results {
+  readonly graph: Graph;
+  readonly logits: Node;
+  /** What the head reads: the last hidden states. */
+  readonly hidden: Node;
+}
 
 export interface CompileOptions {
   /** The most tokens in one step. */
   readonly maxTokens: number;
   /** The most tokens of a sequence: rows of the rotary tables. */
   readonly contextLength: number;
+  /** Arithmetic on packed weights. */
   readonly compute: 'int8' | 'f32';
   readonly cache: Pick<CacheDescription, 'type' | 'blockTokens' | 'blocks'>;
 }
 
-export interface CompiledProgram {
-  readonly description: ProgramDescription;
-  /** Instructions that need nothing of each other share a stage; a step waits for all threads between stages. */
-  readonly stages: number;
-  /** Floats per token that the arena has, and would have if no values shared memory. */
-  readonly arena: { readonly peak: number; readonly sum: number };
+/** What a program will look like, found out without touching a weight. */
+export interface ProgramPlan {
+  /** Instructions that need nothing of each other share a stage; threads wait for each other between stages only. */
+  readonly stages: Stages;
+  readonly memory: MemoryPlan;
+  readonly cache: CacheDescription;
 }
 
 /**
- * Turns a graph into what the native executor runs: patterns are fused, instructions put into stages, and values into a
- * planned arena.
+ * Fuses a graph, puts its instructions into stages, and its values into an arena.
  * @throws {@link UnsupportedGraphError}
  */
-export function compile(graph: Graph, result: Node, weights: Weights, options: CompileOptions): CompiledProgram {
-  const logits = result.shape[0] === 'O' ? result : (graph.add('lastTokens', [result], {}) as Node);
-  const hidden = headInput(logits);
+export function planProgram(
+  { graph, logits, hidden }: Results,
+  weights: Weights,
+  options: Pick<CompileOptions, 'compute' | 'cache'>,
+): ProgramPlan {
   const results = [logits, hidden];
   const stages = schedule(fuse(results, weights, options.compute));
-  const memory = planMemory(stages, results);
+  return { stages, memory: planMemory(stages, results), cache: { ...cacheShape(graph), ...options.cache } };
+}
 
+/**
+ * Turns a graph into what the native executor runs.
+ * @throws {@link UnsupportedGraphError}
+ */
+export function compile(results: Results, weights: Weights, options: CompileOptions): ProgramDescription {
+  const { stages, memory, cache } = planProgram(results, weights, options);
   const ropeTables = new RopeTables(options.contextLength);
   const lowering = {
     buffer: (node: Node): number => memory.bufferOf.get(node) ?? notComputed(node),
@@ -59,34 +74,21 @@ export function compile(graph: Graph, result: Node, weights: Weights, options: C
     if (!replaces || !written || !memory.copied.has(written)) return [instruction];
     return [{ op: 'scale', in: lowering.buffer(replaces), out: lowering.buffer(written), factor: 1 }, instruction];
   };
-
   return {
-    description: {
-      maxTokens: options.maxTokens,
-      vocabularySize: width(logits.shape),
-      buffers: memory.buffers,
-      rowFloats: memory.rowFloats,
-      instructions: stages.flat().flatMap(lower),
-      cache: { ...cacheShape(graph), ...options.cache },
-      ropeTables: ropeTables.tables,
-      logits: lowering.buffer(logits),
-      hidden: lowering.buffer(hidden),
-    },
-    stages: stages.length,
-    arena: { peak: memory.rowFloats, sum: memory.sumFloats },
+    maxTokens: options.maxTokens,
+    vocabularySize: width(results.logits.shape),
+    buffers: memory.buffers,
+    rowFloats: memory.rowFloats,
+    instructions: stages.flat().flatMap(lower),
+    cache,
+    ropeTables: ropeTables.tables,
+    logits: lowering.buffer(results.logits),
+    hidden: lowering.buffer(results.hidden),
   };
 }
 
 function notComputed(node: Node): never {
   throw new UnsupportedGraphError(`node ${node.id} (${node.op})`, 'nothing computes its value');
-}
-
-/** The final hidden states: what the last linear before the logits reads. */
-function headInput(logits: Node): Node {
-  let node = logits;
-  while (node.op === 'softcap' || node.op === 'scale' || node.op === 'lastTokens' || isActivation(node))
-    node = inputOf(node);
-  return node.op === 'linear' ? inputOf(node) : node;
 }
 
 /** Layers, heads and their size, which all layers share in one pool of blocks. */

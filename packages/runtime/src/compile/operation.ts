@@ -2,9 +2,9 @@ import type { Instruction, Node, RopeAttributes } from '@llm/tensor';
 
 /** What an instruction is made with once buffers have numbers. */
 export interface Lowering {
-  buffer(node: Node): number;
+  readonly buffer: (node: Node) => number;
   /** Index of the table of cos and sin for a rotation. */
-  ropeTable(rope: RopeAttributes): number;
+  readonly ropeTable: (rope: RopeAttributes) => number;
 }
 
 /** One native instruction, still in terms of the graph's nodes. */

@@ -1,0 +1,43 @@
+import { packedByteLength, type CacheDescription } from '@llm/tensor';
+
+import type { ProgramPlan } from './compile/compile.ts';
+import type { WeightFormat } from './compile/weights.ts';
+
+/** Bytes that a loaded model takes. */
+export interface MemoryEstimate {
+  /** Matrices, mapped from the file or quantized while loading. */
+  readonly weights: number;
+  /** The pool of keys and values. */
+  readonly cache: number;
+  /** Buffers of a step. */
+  readonly arena: number;
+  readonly total: number;
+}
+
+export function estimateMemory(plan: ProgramPlan, weights: Iterable<WeightFormat>, maxTokens: number): MemoryEstimate {
+  const cache = cacheBytes(plan.cache);
+  const arena = plan.memory.rowFloats * maxTokens * Float32Array.BYTES_PER_ELEMENT;
+  let matrices = 0;
+  for (const weight of weights) matrices += packedByteLength(describe(weight));
+  return { weights: matrices, cache, arena, total: matrices + cache + arena };
+}
+
+function describe({ groupSize, ...rest }: WeightFormat): Parameters<typeof packedByteLength>[0] {
+  const { format, rows, columns } = rest;
+  return groupSize === undefined ? { format, rows, columns } : { format, rows, columns, groupSize };
+}
+
+const bytesPerValue = { f32: 4, f16: 2, bf16: 2, int8: 1 };
+
+/** Bytes of the whole pool. Cached 8-bit values carry a float32 scale per token and head. */
+export function cacheBytes(cache: CacheDescription): number {
+  return cache.blocks * cacheBlockBytes(cache);
+}
+
+/** Bytes of one block: keys and values of blockTokens tokens in all layers, every head's part from a cache line on. */
+export function cacheBlockBytes(cache: Omit<CacheDescription, 'blocks'>): number {
+  const { layers, kvHeads, keyDim, valueDim, type, blockTokens } = cache;
+  const scales = type === 'int8' ? 2 * Float32Array.BYTES_PER_ELEMENT : 0;
+  const head = blockTokens * ((keyDim + valueDim) * bytesPerValue[type] + scales);
+  return layers * kvHeads * Math.ceil(head / 64) * 64;
+}

@@ -1,0 +1,103 @@
+import type { Checkpoint } from '@llm/models';
+import type { Graph, Matrix, Node } from '@llm/tensor';
+
+import type { WeightFormat, Weights } from './compile/weights.ts';
+import { loadDefaults, type LoadOptions } from './options.ts';
+import { roundToNearest, type LoadFormat } from './round-to-nearest.ts';
+
+interface Target {
+  readonly format: LoadFormat;
+  readonly groupSize: number;
+}
+
+/** Groups of embeddings and heads, which stay at 8 bits: small enough for the few weights far out. */
+const int8GroupSize = 32;
+
+/**
+ * The weights of one loaded model: those of the checkpoint where they lie, and those that were quantized while loading, which
+ * it owns.
+ */
+export class ModelWeights implements Weights, Disposable {
+  readonly #checkpoint: Checkpoint;
+  readonly #graph: Graph;
+  readonly #targets: ReadonlyMap<string, Target>;
+  readonly #quantized = new Map<string, Matrix>();
+
+  constructor(checkpoint: Checkpoint, graph: Graph, options: LoadOptions) {
+    this.#checkpoint = checkpoint;
+    this.#graph = graph;
+    this.#targets = options.weights === 'int4' ? targetsOf(checkpoint, graph, options) : new Map<string, Target>();
+  }
+
+  format(name: string): WeightFormat {
+    const stored = this.#checkpoint.matrix(name);
+    const target = this.#targets.get(name);
+    if (!target) return stored;
+    const { rows, columns } = stored;
+    return { rows, columns, format: target.format, groupSize: groupOf(target, columns) };
+  }
+
+  matrix(name: string): Matrix {
+    return this.#quantized.get(name) ?? this.#checkpoint.matrix(name);
+  }
+
+  vector(name: string): Float32Array {
+    return this.#checkpoint.vector(name);
+  }
+
+  /** Of all matrices that the graph reads. */
+  matrixFormats(): WeightFormat[] {
+    return matrixNames(this.#graph).map((name) => this.format(name));
+  }
+
+  /** Quantizes what is to be quantized. */
+  async prepare({ signal, onProgress }: Pick<LoadOptions, 'signal' | 'onProgress'>): Promise<void> {
+    const total = this.#targets.size;
+    for (const [name, { format, groupSize }] of this.#targets) {
+      signal?.throwIfAborted();
+      onProgress?.({ stage: 'quantize', done: this.#quantized.size, total });
+      this.#quantized.set(name, await roundToNearest(this.#checkpoint.matrix(name), format, groupSize, signal));
+    }
+    if (total > 0) onProgress?.({ stage: 'quantize', done: total, total });
+  }
+
+  [Symbol.dispose](): void {
+    for (const matrix of this.#quantized.values()) matrix[Symbol.dispose]();
+    this.#quantized.clear();
+  }
+}
+
+function groupOf({ groupSize }: Target, columns: number): number {
+  return groupSize === -1 ? columns : Math.min(groupSize, columns);
+}
+
+/** What becomes of each dense matrix: linears inside blocks go to 4 bits, embeddings and heads to 8. */
+function targetsOf(checkpoint: Checkpoint, graph: Graph, options: LoadOptions): Map<string, Target> {
+  const { groupSize = loadDefaults.groupSize, scheme = loadDefaults.scheme } = options;
+  const int8 = new Set(matrixNames(graph, (reader) => reader.op === 'embed' || reader.block === undefined));
+  const targets = new Map<string, Target>();
+  for (const name of matrixNames(graph, (reader) => reader.op !== 'positionEmbed')) {
+    if (checkpoint.matrix(name).groupSize !== undefined) continue;
+    targets.set(
+      name,
+      int8.has(name) ? { format: 'int8', groupSize: int8GroupSize } : { format: `int4-${scheme}`, groupSize },
+    );
+  }
+  return targets;
+}
+
+/** The names of the matrices that some node reads in such a way; of all by default. */
+function matrixNames(graph: Graph, isRead: (reader: Node) => boolean = () => true): string[] {
+  const matrices = new Set(['linear', 'embed', 'positionEmbed']);
+  return graph.nodes.flatMap((weight) =>
+    weight.op === 'weight' &&
+    graph.consumers(weight).some((reader) => matrices.has(reader.op) && isMatrix(reader, weight) && isRead(reader))
+      ? [weight.attributes.name]
+      : [],
+  );
+}
+
+/** Biases are inputs of linears too. */
+function isMatrix(reader: Node, weight: Node): boolean {
+  return reader.inputs[1] === weight;
+}

@@ -1,0 +1,208 @@
+import type { ChatTemplate, GenerationConfig, Tokenizer } from '@llm/models';
+import {
+  checkOptions,
+  ContextOverflowError,
+  DisposedError,
+  InvalidOptionError,
+  type ForwardOptions,
+  type InstructionProfile,
+  type Program,
+  type ProgramStats,
+} from '@llm/tensor';
+
+import { checkEmbedOptions, meanRow, unitLength, type EmbedOptions } from './embed.ts';
+import type { Generation } from './generation.ts';
+import { estimateModelMemory, loadModel, type LoadedModel } from './load.ts';
+import type { MemoryEstimate } from './memory.ts';
+import { checkGenerateOptions, type GenerateOptions, type LoadOptions } from './options.ts';
+import { encodePrompt, tokenizerOf, type Language, type Prompt } from './prompt.ts';
+import { scoreInputs, scoreOf, scoreRequest, type Score } from './score.ts';
+import { Session } from './session.ts';
+import { startGeneration } from './start-generation.ts';
+
+export interface LogitsOptions {
+  /** Of the last token only (default), or of all. */
+  readonly positions?: 'last' | 'all';
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A language model, ready to run.
+ *
+ * ```ts
+ * await using model = await Model.load('./stories-llama-5m', { weights: 'int4' });
+ * for await (const text of model.generate('Once upon a time', { maxTokens: 100 })) process.stdout.write(text);
+ * ```
+ */
+export class Model implements AsyncDisposable {
+  readonly #loaded: LoadedModel;
+  readonly #language: Language;
+  readonly #sessions = new Set<Session>();
+  #disposed: Promise<void> | undefined;
+
+  private constructor(loaded: LoadedModel) {
+    this.#loaded = loaded;
+    const { checkpoint, tokenizer } = loaded;
+    this.#language = { path: checkpoint.path, tokenizer, chatTemplate: checkpoint.chatTemplate() };
+  }
+
+  /**
+   * Loads a model folder, a .gguf file, or `hf:owner/name`.
+   * @throws {@link ModelNotFoundError}, {@link CorruptFileError}, {@link UnsupportedFormatError}, {@link InvalidConfigError},
+   * {@link MissingWeightError}, {@link UnknownOptionError}, {@link InvalidOptionError}, {@link MemoryLimitError}, or the reason of
+   * the signal
+   */
+  static async load(source: string, options: LoadOptions = {}): Promise<Model> {
+    return new Model(await loadModel(source, options));
+  }
+
+  /** What {@link load} with these options will take; only headers are read. */
+  static estimateMemory(source: string, options: LoadOptions = {}): Promise<MemoryEstimate> {
+    return estimateModelMemory(source, options);
+  }
+
+  /** The most tokens of a prompt and its answer together. */
+  get contextLength(): number {
+    return this.#loaded.contextLength;
+  }
+
+  /** Entries of a row of logits; may be more than the tokenizer has. */
+  get vocabularySize(): number {
+    return this.#loaded.program.description.vocabularySize;
+  }
+
+  /** @throws {@link NoTokenizerError} */
+  get tokenizer(): Tokenizer {
+    return tokenizerOf(this.#language);
+  }
+
+  /** Undefined where the model takes no messages. */
+  get chatTemplate(): ChatTemplate | undefined {
+    return this.#language.chatTemplate;
+  }
+
+  /** The sampling that the model's authors recommend; spread it into the options of `generate` to follow it. */
+  get generationConfig(): GenerationConfig {
+    return this.#loaded.checkpoint.generationConfig;
+  }
+
+  /** The tokens that end an answer. */
+  get eosTokenIds(): readonly number[] {
+    return this.#loaded.checkpoint.eosTokenIds;
+  }
+
+  /** The token that stands before a text without context: begin of text, or end of text where there is none. */
+  get prefixToken(): number {
+    const { bosTokenId, eosTokenIds } = this.#loaded.checkpoint;
+    return bosTokenId ?? eosTokenIds[0] ?? 0;
+  }
+
+  /** What the model takes. */
+  get memory(): MemoryEstimate {
+    return this.#loaded.memory;
+  }
+
+  /** The native program with its cache, for those who look inside. @throws {@link DisposedError} */
+  get program(): Program {
+    if (this.#disposed) throw new DisposedError('model');
+    return this.#loaded.program;
+  }
+
+  /**
+   * Continues a text, answers messages, or goes on with token ids. The work starts at once and shares steps with what else is
+   * running.
+   * @throws {@link UnknownOptionError}, {@link InvalidOptionError}, {@link ContextOverflowError}, {@link NoChatTemplateError},
+   * {@link NoTokenizerError}
+   */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    checkGenerateOptions(options);
+    const tokens = encodePrompt(prompt, this.#language);
+    this.#checkLength(tokens.length);
+    const sequence = this.program.createSequence();
+    return startGeneration(this.#loaded, sequence, tokens, options, () => {
+      sequence.dispose();
+    });
+  }
+
+  /** A conversation or a growing text whose cache is kept between turns. */
+  session(): Session {
+    return new Session(this.#loaded, this.#language, this.program.createSequence(), {
+      adopt: (session) => this.#sessions.add(session),
+      forget: (session) => this.#sessions.delete(session),
+    });
+  }
+
+  /**
+   * @returns logits [positions, vocabularySize]
+   * @throws {@link ContextOverflowError}, {@link InvalidArgumentError}
+   */
+  async logits(tokenIds: readonly number[] | Int32Array, options: LogitsOptions = {}): Promise<Float32Array> {
+    checkOptions(options, ['positions', 'signal'], 'logits()');
+    const { positions = 'last', signal } = options;
+    if (!['last', 'all'].includes(positions)) throw new InvalidOptionError('positions', positions, ['last', 'all']);
+    return this.#forward(Int32Array.from(tokenIds), { outputs: positions, ...(signal && { signal }) });
+  }
+
+  /**
+   * How likely the model finds a continuation after a context, as lm-evaluation-harness defines it: an empty context stands for
+   * the begin of a text, and what does not fit the context length is cut off on the left.
+   */
+  async score(
+    context: string | readonly number[],
+    continuation: string | readonly number[],
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Score> {
+    checkOptions(options, ['signal'], 'score()');
+    const request = scoreRequest(context, continuation, this.#language, this.prefixToken);
+    const { ids, outputs, scored } = scoreInputs(request, this.contextLength);
+    return scoreOf(await this.#forward(ids, { outputs, ...options }), scored);
+  }
+
+  /** A vector for a text, of the model's width: its last hidden states, pooled. */
+  async embed(input: string | readonly number[] | Int32Array, options: EmbedOptions = {}): Promise<Float32Array> {
+    checkEmbedOptions(options);
+    const { pooling = 'mean', normalize = true, signal } = options;
+    const outputs = pooling === 'mean' ? 'all' : 'last';
+    const ids = encodePrompt(input, this.#language);
+    const states = await this.#forward(ids, { outputs, hidden: true, ...(signal && { signal }) });
+    const pooled = pooling === 'mean' ? meanRow(states, states.length / ids.length) : states;
+    return normalize ? unitLength(pooled) : pooled;
+  }
+
+  /** Time per instruction; empty unless the model was loaded with `profile`. */
+  profile(): InstructionProfile[] {
+    return this.program.profile();
+  }
+
+  /** Blocks of the cache, bytes, and what has run so far. */
+  stats(): ProgramStats {
+    return this.program.stats();
+  }
+
+  /** Ends what is running with {@link ProgramDisposedError}, disposes its sessions, and frees all memory. */
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #dispose(): Promise<void> {
+    for (const session of this.#sessions) session.dispose();
+    await this.#loaded.program.dispose();
+    this.#loaded.weights[Symbol.dispose]();
+    this.#loaded.checkpoint[Symbol.dispose]();
+  }
+
+  async #forward(tokens: Int32Array, options: ForwardOptions): Promise<Float32Array> {
+    this.#checkLength(tokens.length);
+    using sequence = this.program.createSequence();
+    return await this.program.forward(sequence, tokens, options);
+  }
+
+  #checkLength(length: number): void {
+    if (length > this.contextLength) throw new ContextOverflowError(length, this.contextLength);
+  }
+}

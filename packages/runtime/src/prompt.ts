@@ -1,0 +1,43 @@
+import { InvalidArgumentError } from '@llm/tensor';
+import type { ChatMessage, ChatTemplate, Tokenizer } from '@llm/models';
+
+import { NoChatTemplateError, NoTokenizerError } from './errors.ts';
+
+/** A text to go on with, a conversation to answer, or token ids as they are. */
+export type Prompt = string | readonly ChatMessage[] | readonly number[] | Int32Array;
+
+/** What turns prompts into tokens. */
+export interface Language {
+  /** For messages. */
+  readonly path: string;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly chatTemplate: ChatTemplate | undefined;
+}
+
+export function isTokens(prompt: Prompt): prompt is readonly number[] | Int32Array {
+  return typeof prompt !== 'string' && (prompt instanceof Int32Array || typeof prompt[0] === 'number');
+}
+
+/** @throws {@link NoTokenizerError}, {@link NoChatTemplateError}, {@link InvalidArgumentError} for an empty prompt */
+export function encodePrompt(prompt: Prompt, language: Language): Int32Array {
+  const ids = isTokens(prompt) ? Int32Array.from(prompt) : encodeText(prompt, language);
+  if (ids.length === 0) throw new InvalidArgumentError('The prompt is empty: there is nothing to go on with.');
+  return ids;
+}
+
+function encodeText(prompt: string | readonly ChatMessage[], language: Language): Int32Array {
+  const tokenizer = tokenizerOf(language);
+  if (typeof prompt === 'string') return Int32Array.from(tokenizer.encode(prompt));
+  // Templates write the special tokens themselves.
+  return Int32Array.from(tokenizer.encode(renderMessages(prompt, language), { addSpecialTokens: false }));
+}
+
+export function renderMessages(messages: readonly ChatMessage[], { path, chatTemplate }: Language): string {
+  if (!chatTemplate) throw new NoChatTemplateError(path);
+  return chatTemplate.render(messages, { addGenerationPrompt: true });
+}
+
+export function tokenizerOf({ path, tokenizer }: Language): Tokenizer {
+  if (!tokenizer) throw new NoTokenizerError(path);
+  return tokenizer;
+}

@@ -1,0 +1,162 @@
+import type { ChatMessage } from '@llm/models';
+import { ContextOverflowError, DisposedError, SequenceBusyError, type Sequence } from '@llm/tensor';
+
+import type { Answer, Generation } from './generation.ts';
+import type { LoadedModel } from './load.ts';
+import { checkGenerateOptions, type GenerateOptions } from './options.ts';
+import { encodePrompt, isTokens, renderMessages, tokenizerOf, type Language, type Prompt } from './prompt.ts';
+import { startGeneration } from './start-generation.ts';
+
+/** The part of a conversation whose tokens are known: rendered text, and the ids that stand for it. */
+interface Transcript {
+  readonly text: string;
+  readonly ids: readonly number[];
+}
+
+/**
+ * A conversation or a growing text. Its keys and values stay in the cache between turns, so that each turn costs only its own
+ * tokens. Made by {@link Model.session}.
+ */
+export class Session implements Disposable {
+  readonly #loaded: LoadedModel;
+  readonly #language: Language;
+  readonly #sequence: Sequence;
+  readonly #onDispose: (session: Session) => void;
+  readonly #adopt: (session: Session) => void;
+  #ids: readonly number[] = [];
+  #messages: readonly ChatMessage[] = [];
+  #transcript: Transcript | undefined;
+  #running: Generation | undefined;
+  #busy = false;
+  #disposed = false;
+
+  /** @internal */
+  constructor(
+    loaded: LoadedModel,
+    language: Language,
+    sequence: Sequence,
+    owner: { readonly adopt: (session: Session) => void; readonly forget: (session: Session) => void },
+  ) {
+    this.#loaded = loaded;
+    this.#language = language;
+    this.#sequence = sequence;
+    this.#adopt = owner.adopt;
+    this.#onDispose = owner.forget;
+    owner.adopt(this);
+  }
+
+  /** The conversation so far, answers included. Empty for a session that was given plain text. */
+  get messages(): readonly ChatMessage[] {
+    return this.#messages;
+  }
+
+  /** All tokens so far, answers included. */
+  get tokens(): readonly number[] {
+    return this.#ids;
+  }
+
+  /**
+   * Goes on with the session: messages are added to the conversation and answered; a text or tokens are added to the end and
+   * continued. What the cache holds already is not computed again.
+   * @throws {@link SequenceBusyError} while the last answer is still being made, {@link ContextOverflowError}, and what
+   * {@link Model.generate} throws
+   */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    this.#check();
+    checkGenerateOptions(options);
+    const turn = this.#turn(prompt);
+    const { contextLength } = this.#loaded;
+    if (turn.ids.length > contextLength) throw new ContextOverflowError(turn.ids.length, contextLength);
+
+    // The last token has to run again even if the cache knows it, since its logits are wanted.
+    const shared = Math.min(commonLength(this.#sequence.tokens(), turn.ids), turn.ids.length - 1);
+    this.#sequence.truncate(shared);
+    const rest = Int32Array.from(turn.ids.slice(shared));
+    this.#busy = true;
+    this.#running = startGeneration(this.#loaded, this.#sequence, rest, options, (answer) => {
+      this.#busy = false;
+      this.#finish(turn, answer);
+    });
+    return this.#running;
+  }
+
+  /**
+   * A second session with the same past. They share memory until they go on differently.
+   * @throws {@link SequenceBusyError}
+   */
+  fork(): Session {
+    this.#check();
+    const owner = { adopt: this.#adopt, forget: this.#onDispose };
+    const copy = new Session(this.#loaded, this.#language, this.#sequence.fork(), owner);
+    copy.#ids = this.#ids;
+    copy.#messages = this.#messages;
+    copy.#transcript = this.#transcript;
+    return copy;
+  }
+
+  /** Forgets everything, so that the session can be used anew. */
+  reset(): void {
+    this.#check();
+    this.#sequence.truncate(0);
+    this.#ids = [];
+    this.#messages = [];
+    this.#transcript = undefined;
+  }
+
+  /** Stops what is running and frees the cache. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#running?.cancel();
+    this.#sequence.dispose();
+    this.#onDispose(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new DisposedError('session');
+    if (this.#busy) throw new SequenceBusyError();
+  }
+
+  #turn(prompt: Prompt): Turn {
+    if (isTokens(prompt)) return { ids: [...this.#ids, ...prompt] };
+    if (typeof prompt !== 'string') return this.#chatTurn([...this.#messages, ...prompt]);
+    const ids =
+      this.#ids.length === 0
+        ? encodePrompt(prompt, this.#language)
+        : tokenizerOf(this.#language).encode(prompt, { addSpecialTokens: false });
+    return { ids: [...this.#ids, ...ids] };
+  }
+
+  /**
+   * The whole conversation as the template writes it. As far as that begins with the text of earlier turns, their tokens are
+   * kept as they were generated: reading an answer's text again may give other ones.
+   */
+  #chatTurn(messages: readonly ChatMessage[]): Turn {
+    const text = renderMessages(messages, this.#language);
+    const known = this.#transcript && text.startsWith(this.#transcript.text) ? this.#transcript : { text: '', ids: [] };
+    const added = tokenizerOf(this.#language).encode(text.slice(known.text.length), { addSpecialTokens: false });
+    return { ids: [...known.ids, ...added], chat: { messages, text } };
+  }
+
+  #finish({ ids, chat }: Turn, { tokens, text, exact }: Answer): void {
+    this.#ids = [...ids, ...tokens];
+    if (!chat) return;
+    this.#messages = [...chat.messages, { role: 'assistant', content: text }];
+    this.#transcript = exact ? { text: chat.text + text, ids: this.#ids } : { text: chat.text, ids };
+  }
+}
+
+interface Turn {
+  readonly ids: readonly number[];
+  readonly chat?: { readonly messages: readonly ChatMessage[]; readonly text: string };
+}
+
+function commonLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}
