@@ -1,13 +1,6 @@
 {
   # One static library per instruction set, because gyp has no flags per file: targets/<isa>_<family>.cc. Nothing outside
   # them may use more than the floor of the platform (SSE2, NEON). tools/native/check-isa-leaks.mjs looks at the result.
-  'variables': {
-    'avx2_flags': ['-mavx2', '-mfma', '-mf16c', '-mbmi2'],
-    # GCC 12 takes its own AVX-512 header for uninitialized; its tree-pre pass spills accumulators of wide tiles.
-    'avx512_flags': ['<@(avx2_flags)', '-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512cd',
-                     '-mprefer-vector-width=512', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
-    'avx512_vnni_flags': ['<@(avx512_flags)', '-mavx512vnni'],
-  },
   'target_defaults': {
     'include_dirs': ['native'],
     'variables': {'isa_flags%': []},
@@ -15,6 +8,7 @@
     'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
     'cflags_cc!': ['-std=gnu++17'],
     'conditions': [
+      # GCC's tree-pre pass spills accumulators of wide tiles.
       ["OS=='linux'", {'cflags': ['-fno-tree-pre', '-fno-tree-coalesce-vars']}],
     ],
     'xcode_settings': {
@@ -36,6 +30,8 @@
         ["target_arch=='x64'", {
           'dependencies': ['isa_avx2', 'isa_avx_vnni', 'isa_avx512f', 'isa_avx512_vnni'],
         }],
+        # The pool's threads outlive a worker_thread that was the only one to load the addon.
+        ["OS=='linux'", {'ldflags': ['-Wl,-z,nodelete']}],
       ],
     },
   ],
@@ -46,25 +42,25 @@
           'target_name': 'isa_avx2',
           'type': 'static_library',
           'sources': ["<!@(node native/sources.mjs avx2)"],
-          'variables': {'isa_flags': ['<@(avx2_flags)']},
+          'variables': {'isa_flags': ["<!@(node native/sources.mjs flags avx2)"]},
         },
         {
           'target_name': 'isa_avx_vnni',
           'type': 'static_library',
           'sources': ["<!@(node native/sources.mjs avx_vnni)"],
-          'variables': {'isa_flags': ['<@(avx2_flags)', '-mavxvnni']},
+          'variables': {'isa_flags': ["<!@(node native/sources.mjs flags avx_vnni)"]},
         },
         {
           'target_name': 'isa_avx512f',
           'type': 'static_library',
           'sources': ["<!@(node native/sources.mjs avx512f)"],
-          'variables': {'isa_flags': ['<@(avx512_flags)']},
+          'variables': {'isa_flags': ["<!@(node native/sources.mjs flags avx512f)"]},
         },
         {
           'target_name': 'isa_avx512_vnni',
           'type': 'static_library',
           'sources': ["<!@(node native/sources.mjs avx512_vnni)"],
-          'variables': {'isa_flags': ['<@(avx512_vnni_flags)']},
+          'variables': {'isa_flags': ["<!@(node native/sources.mjs flags avx512_vnni)"]},
         },
       ],
     }],

@@ -1,0 +1,18 @@
+// The compiler flags of each instruction set that has files of its own, targets/<isa>_<family>.cc. binding.gyp asks for
+// them through sources.mjs; the native tests and the cross builds read them here.
+const avx2 = ['-mavx2', '-mfma', '-mf16c', '-mbmi2'];
+// GCC 12 takes its own AVX-512 header for uninitialized.
+const avx512f = [
+  ...[...avx2, '-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512cd'],
+  ...['-mprefer-vector-width=512', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
+];
+
+export const instructionSets = {
+  x64: {
+    avx2,
+    avx_vnni: [...avx2, '-mavxvnni'],
+    avx512f,
+    avx512_vnni: [...avx512f, '-mavx512vnni'],
+  },
+  arm64: {},
+};
