@@ -25,6 +25,7 @@ export {
   type WriteSafetensorsOptions,
 } from './formats/safetensors/write.ts';
 export type { GenerationConfig } from './generation-config.ts';
+export { cachedSnapshot, pull, type PullOptions } from './hub/pull.ts';
 export { elementBytes, encodeFloats, type ElementType } from './number-formats.ts';
 export { openCheckpoint, type OpenOptions } from './open-checkpoint.ts';
 export type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from './tokenizer/tokenizer.ts';

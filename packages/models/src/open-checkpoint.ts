@@ -6,10 +6,15 @@ import type { Checkpoint } from './checkpoint.ts';
 import { ModelNotFoundError } from './errors.ts';
 import { openFolder } from './formats/folder/open.ts';
 import { openGguf } from './formats/gguf/open.ts';
+import { cachedSnapshot, pull, type PullOptions } from './hub/pull.ts';
 
 export interface OpenOptions {
+  /** Fetch a model of the hub that the cache does not hold. Default true; never done with `HF_HUB_OFFLINE`. */
+  readonly download?: boolean;
   /** Stops a download. */
   readonly signal?: AbortSignal;
+  /** Counts the bytes of a download. */
+  readonly onProgress?: PullOptions['onProgress'];
 }
 
 /**
@@ -19,9 +24,20 @@ export interface OpenOptions {
  * {@link UnsupportedArchitectureError}, {@link UnsupportedFormatError}
  */
 export async function openCheckpoint(source: string, options: OpenOptions = {}): Promise<Checkpoint> {
-  checkOptions(options, ['signal'], 'openCheckpoint()');
+  checkOptions(options, ['download', 'signal', 'onProgress'], 'openCheckpoint()');
   options.signal?.throwIfAborted();
-  return Promise.resolve(openLocal(source));
+  return openLocal(source.startsWith('hf:') ? await resolveHub(source, options) : source);
+}
+
+/** The folder of a model of the hub: from the cache if it is there. */
+async function resolveHub(source: string, options: OpenOptions): Promise<string> {
+  const { download = true, signal, onProgress } = options;
+  try {
+    return await cachedSnapshot(source);
+  } catch (error) {
+    if (!download || !(error instanceof ModelNotFoundError)) throw error;
+  }
+  return pull(source, { ...(signal && { signal }), ...(onProgress && { onProgress }) });
 }
 
 function openLocal(path: string): Checkpoint {
