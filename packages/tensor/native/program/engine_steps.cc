@@ -1,0 +1,292 @@
+// The engine's thread: which tokens make the next step, and what follows from its outputs.
+#include <algorithm>
+#include <chrono>
+
+#include "program/engine.h"
+
+namespace llm {
+namespace {
+
+// Tokens of prompts in a step that also generates: running answers should not stop for long.
+constexpr int kPromptTokensBesideOthers = 128;
+// A prompt's share of a step is not smaller, while there is room.
+constexpr int kSmallestShare = 16;
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+bool Engine::Advance() {
+  bool worked = false, stop = false;
+  {
+    const Locked locked(lock_);
+    if (stopped_) return false;
+    EndCancelled();
+    Admit();
+    Plan();
+    worked = !in_step_.empty();
+    stop = stopping_;
+    if (!stop) executor_->Resume();
+  }
+  if (worked) {
+    const double began = Now();
+    const bool done = executor_->Run(step_);
+    const Locked locked(lock_);
+    step_seconds_ += Now() - began;
+    if (done) {
+      ++steps_;
+      tokens_ += step_.rows();
+      Commit();
+    } else {
+      for (Request* request : in_step_) request->sequence->Rollback();
+    }
+    in_step_.clear();
+  } else if (stop) {
+    const Locked locked(lock_);
+    stopped_ = true;
+    const Locked events_locked(event_lock_);
+    News(kEngineItself).finished = true;
+  }
+  Notify();
+  return worked;
+}
+
+void Engine::EndCancelled() {
+  const auto ends = [this](std::unique_ptr<Request>& request) {
+    if (stopping_)
+      Fail(*request, "PROGRAM_DISPOSED");
+    else if (request->cancelled)
+      EndRequest(*request, FinishReason::kCancelled);
+    else
+      return false;
+    return true;
+  };
+  std::erase_if(waiting_, ends);
+  std::erase_if(running_, ends);
+}
+
+// First come, first served: a request begins when there are blocks for its whole prompt.
+void Engine::Admit() {
+  while (!waiting_.empty()) {
+    Request& request = *waiting_.front();
+    Sequence& sequence = *request.sequence;
+    if (request.outputs.empty()) {
+      const int64_t reused = sequence.Reuse(std::span<const int32_t>(request.feed).subspan(request.fed));
+      request.fed += static_cast<size_t>(reused);
+      if (request.began == 0) request.finish.reused_tokens = reused;
+    }
+    const int64_t left = static_cast<int64_t>(request.feed.size() - request.fed);
+    if (!sequence.Reserve(left)) {
+      if (!running_.empty()) return;
+      FailOutOfBlocks(request, sequence.BlocksFor(left));
+      waiting_.pop_front();
+      continue;
+    }
+    if (request.began == 0) request.began = Now();
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+void Engine::Plan() {
+  step_.Clear();
+  in_step_.clear();
+  PlanDecoding();
+  PlanPrompts();
+}
+
+void Engine::PlanDecoding() {
+  // Those that began first go first, except that nobody is left out twice in a row.
+  std::vector<Request*> decoding;
+  for (const std::unique_ptr<Request>& request : running_)
+    if (request->decoding()) decoding.push_back(request.get());
+  if (decoding.empty()) return;
+  const size_t first = turn_ < decoding.size() ? turn_ : 0;
+  std::rotate(decoding.begin(), decoding.begin() + static_cast<std::ptrdiff_t>(first), decoding.end());
+  turn_ = static_cast<int>(decoding.size()) > program_->max_tokens ? first + program_->max_tokens : 0;
+
+  for (Request* request : decoding) {
+    if (step_.rows() == program_->max_tokens) return;
+    if (std::none_of(running_.begin(), running_.end(), [&](const auto& r) { return r.get() == request; })) continue;
+    if (MakeRoom(*request)) Add(*request, 1);
+  }
+}
+
+void Engine::PlanPrompts() {
+  int budget = program_->max_tokens - step_.rows();
+  if (step_.rows() > 0) budget = std::min(budget, kPromptTokensBesideOthers);
+  int prompts = 0;
+  for (const std::unique_ptr<Request>& request : running_) prompts += request->decoding() ? 0 : 1;
+  for (const std::unique_ptr<Request>& request : running_) {
+    if (request->decoding() || budget == 0) continue;
+    const int left = static_cast<int>(std::min<size_t>(request->feed.size() - request->fed, budget));
+    const int count = std::min({left, budget, std::max(budget / prompts, kSmallestShare)});
+    --prompts;
+    Add(*request, count);
+    budget -= count;
+  }
+}
+
+// The next `count` tokens of a request's feed into the step.
+void Engine::Add(Request& request, int count) {
+  Sequence& sequence = *request.sequence;
+  const int first_row = step_.rows();
+  const std::span<const int32_t> tokens = std::span<const int32_t>(request.feed).subspan(request.fed, count);
+  sequence.Append(tokens);
+  step_.segments.push_back({sequence.table(), sequence.length(), first_row, count});
+  step_.tokens.insert(step_.tokens.end(), tokens.begin(), tokens.end());
+  for (int i = 0; i < count; ++i) step_.positions.push_back(sequence.length() + i);
+
+  request.planned = count;
+  request.first_job = static_cast<int>(step_.outputs.size());
+  const size_t end = request.fed + count;
+  if (request.generates) {
+    if (end == request.feed.size()) {
+      OutputJob job;
+      job.row = step_.rows() - 1;
+      job.sampler = request.sampler.get();
+      job.request.history = sequence.tokens();
+      job.request.prompt_tokens = request.prompt_end;
+      job.request.draw = static_cast<uint64_t>(request.finish.generated_tokens);
+      job.request.log_probability = request.log_probabilities;
+      step_.outputs.push_back(job);
+    }
+  } else {
+    const size_t width = request.hidden ? program_->buffers[program_->hidden].width : program_->vocabulary;
+    for (size_t i = request.next_output; i < request.outputs.size() && static_cast<size_t>(request.outputs[i]) < end; ++i) {
+      OutputJob job;
+      job.row = first_row + request.outputs[i] - static_cast<int>(request.fed);
+      (request.hidden ? job.hidden : job.logits) = request.out + i * width;
+      step_.outputs.push_back(job);
+    }
+  }
+  request.jobs = static_cast<int>(step_.outputs.size()) - request.first_job;
+  in_step_.push_back(&request);
+}
+
+// A block for one more token. If there is none, the youngest of the others gives its blocks back and starts over later.
+// False if the request had to end.
+bool Engine::MakeRoom(Request& request) {
+  while (!request.sequence->Reserve(1)) {
+    const auto gives = std::find_if(running_.rbegin(), running_.rend(), [&](const std::unique_ptr<Request>& other) {
+      const bool planned = std::find(in_step_.begin(), in_step_.end(), other.get()) != in_step_.end();
+      return other.get() != &request && other->generates && !planned;
+    });
+    if (gives == running_.rend()) {
+      // All others are in this step already: the request waits for a block that one of them gives back.
+      if (!in_step_.empty()) return false;
+      FailOutOfBlocks(request, request.sequence->BlocksFor(1));
+      std::erase_if(running_, [&](const std::unique_ptr<Request>& r) { return r.get() == &request; });
+      return false;
+    }
+    Preempt(**gives);
+    waiting_.push_front(std::move(*gives));
+    running_.erase(std::next(gives).base());
+  }
+  return true;
+}
+
+// The same tokens give the same keys and values again, bit for bit.
+void Engine::Preempt(Request& request) {
+  const std::span<const int32_t> tokens = request.sequence->tokens();
+  std::vector<int32_t> feed(tokens.begin(), tokens.end());
+  feed.insert(feed.end(), request.feed.begin() + static_cast<std::ptrdiff_t>(request.fed), request.feed.end());
+  request.feed = std::move(feed);
+  request.fed = 0;
+  request.sequence->Truncate(0);
+}
+
+void Engine::Commit() {
+  for (Request* request : in_step_) {
+    request->sequence->Commit(request->planned);
+    request->fed += static_cast<size_t>(request->planned);
+    if (request->generates)
+      CommitToken(*request);
+    else
+      CommitForward(*request);
+  }
+  std::erase_if(running_, [](const std::unique_ptr<Request>& request) { return request->sequence == nullptr; });
+}
+
+void Engine::CommitForward(Request& request) {
+  for (int job = 0; job < request.jobs; ++job) {
+    if (step_.outputs[request.first_job + job].result.status == SampleStatus::kOk) continue;
+    return FailNotFinite(request);
+  }
+  request.next_output += static_cast<size_t>(request.jobs);
+  if (request.fed == request.feed.size()) EndRequest(request, FinishReason::kLength);
+}
+
+void Engine::CommitToken(Request& request) {
+  if (request.jobs == 0) return;
+  const SampleResult& result = step_.outputs[request.first_job].result;
+  if (result.status == SampleStatus::kNotFinite) return FailNotFinite(request);
+  if (result.status == SampleStatus::kNothingAllowed)
+    return Fail(request, "NO_TOKEN_ALLOWED");
+
+  const double now = Now();
+  if (request.finish.generated_tokens == 0) request.finish.prompt_seconds = now - request.submitted;
+  request.finish.generate_seconds = now - request.submitted - request.finish.prompt_seconds;
+  const int32_t token = result.token;
+  if (std::find(request.stop_tokens.begin(), request.stop_tokens.end(), token) != request.stop_tokens.end()) {
+    request.finish.stop_token = token;
+    return EndRequest(request, FinishReason::kStop);
+  }
+  ++request.finish.generated_tokens;
+  {
+    const Locked locked(event_lock_);
+    Event& news = News(request.id);
+    news.tokens.push_back(token);
+    if (request.log_probabilities) news.log_probabilities.push_back(result.log_probability);
+  }
+  if (request.finish.generated_tokens == request.max_tokens) return EndRequest(request, FinishReason::kLength);
+  if (request.sequence->length() == program_->context) return EndRequest(request, FinishReason::kContext);
+  request.feed.assign(1, token);
+  request.fed = 0;
+}
+
+// Afterwards the request is without its sequence, and can be erased.
+void Engine::EndRequest(Request& request, FinishReason reason) {
+  request.finish.reason = reason;
+  if (request.sequence != nullptr) request.sequence->busy = false;
+  request.sequence = nullptr;
+  const Locked locked(event_lock_);
+  Event& news = News(request.id);
+  news.finished = true;
+  news.finish = request.finish;
+}
+
+void Engine::Fail(Request& request, const char* code, double a, double b, std::string text) {
+  request.finish.failure = {code, a, b, std::move(text)};
+  EndRequest(request, FinishReason::kCancelled);
+}
+
+void Engine::FailOutOfBlocks(Request& request, int needed) {
+  Fail(request, "OUT_OF_BLOCKS", needed, pool_->free(), std::to_string(pool_->total()));
+}
+
+void Engine::FailNotFinite(Request& request) {
+  const int bad = executor_->first_bad();
+  Fail(request, "NON_FINITE_LOGITS", 0, 0, bad < 0 ? std::string() : program_->instructions[bad].name);
+}
+
+// With the event lock.
+Event& Engine::News(uint32_t request) {
+  for (Event& event : events_)
+    if (event.request == request) return event;
+  events_.emplace_back().request = request;
+  return events_.back();
+}
+
+void Engine::Notify() {
+  {
+    const Locked locked(event_lock_);
+    if (events_.empty() || notified_) return;
+    notified_ = true;
+  }
+  options_.notify(options_.context);
+}
+
+}  // namespace llm

@@ -1,0 +1,137 @@
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/vector_kernels.h"
+#include "program/executor.h"
+
+namespace llm {
+
+bool Executor::Linear(Worker& w, const Instruction& ins, const LinearPlan& plan) {
+  const int rows = RowCount(InOutputs(ins));
+  const bool few = w.parts > 1 && rows <= plan.few_rows;
+  LinearInput input = {RowOf(ins.in, 0), nullptr, rows, few};
+  if (plan.prepares && !PrepareLinear(w, ins, plan, &input)) return false;
+
+  const int largest = std::max(1, tile_floats_ / (kBlockRows * rows));
+  const int smallest = std::min(plan.smallest_chunk, largest);
+  if (ins.epilogue == Epilogue::kGated) {
+    queue_->Run(w.part, w.parts, w.calls++, plan.first_block[1], smallest, largest,
+                [&](int begin, int end) { GatedBlocks(w, ins, plan, input, begin, end); });
+    return true;
+  }
+  queue_->Run(w.part, w.parts, w.calls++, plan.first_block.back(), smallest, largest, [&](int begin, int end) {
+    for (int part = 0; begin < end; ++part) {
+      const int first = plan.first_block[part], last = std::min(end, plan.first_block[part + 1]);
+      if (begin >= last) continue;
+      LinearBlocks(w, ins, plan, input, part, begin - first, last - first);
+      begin = last;
+    }
+  });
+  return true;
+}
+
+// Norm and quantization. Of few rows every thread makes its own copy; many are shared out.
+bool Executor::PrepareLinear(Worker& w, const Instruction& ins, const LinearPlan& plan, LinearInput* input) {
+  const int rows = input->rows, width = Width(ins.in);
+  float* const normed = input->few ? w.normed : normed_;
+  uint8_t* const prepared = input->few ? w.prepared : prepared_;
+  const int part = input->few ? 0 : w.part, parts = input->few ? 1 : w.parts;
+  const auto border = [parts](int total, int p) { return static_cast<int>(static_cast<int64_t>(total) * p / parts); };
+
+  if (ins.norm.kind != NormKind::kNone) {
+    for (int row = border(rows, part); row < border(rows, part + 1); ++row)
+      ApplyNorm(ins.norm, input->x + static_cast<int64_t>(row) * width, width,
+                normed + static_cast<int64_t>(row) * width);
+    input->x = normed;
+    if (!input->few && !Sync(w)) return false;
+  }
+  input->prepared = prepared;
+  const int units = PrepareUnits(rows);
+  bool quantized = false;
+  for (const Preparation& p : plan.preparations) {
+    if (PreparedBytes(ins.compute, *p.weight, 1, ins.span) == 0) continue;
+    quantized = true;
+    Prepare(kernels_, ins.compute, *p.weight, ins.span, input->x, width, rows, border(units, part),
+            border(units, part + 1), prepared + (input->few ? p.few_offset : p.offset));
+  }
+  return input->few || !quantized || Sync(w);
+}
+
+void Executor::Multiply(Worker& w, const Instruction& ins, const LinearPlan& plan, const LinearInput& input, int part,
+                        int begin, int end, float* out, int64_t ldo) {
+  const Preparation& p = plan.preparations[plan.of_part[part]];
+  const uint8_t* const prepared =
+      input.prepared == nullptr ? nullptr : input.prepared + (input.few ? p.few_offset : p.offset);
+  MatmulBlocks(kernels_, ins.compute, ins.parts[part].table.weight, ins.span, input.x, Width(ins.in), prepared,
+               input.rows, begin, end, out, ldo, w.scratch);
+}
+
+void Executor::LinearBlocks(Worker& w, const Instruction& ins, const LinearPlan& plan, const LinearInput& input,
+                            int part, int begin, int end) {
+  const VectorKernels& vector = *kernels_.vector;
+  const LinearPart& p = ins.parts[part];
+  const int64_t column = static_cast<int64_t>(begin) * kBlockRows;
+  const int64_t last = std::min(p.table.weight.rows, static_cast<int64_t>(end) * kBlockRows);
+  const int columns = static_cast<int>(last - column);
+  const int64_t stride = Width(p.out.buffer);
+  float* const out = RowOf(p.out.buffer, 0) + p.out.column + column;
+
+  // Whole blocks may go to their place at once, unless the epilogue still reads it.
+  const bool direct = ins.epilogue != Epilogue::kAdd && columns % kBlockRows == 0;
+  const int64_t ldo = direct ? stride : static_cast<int64_t>(end - begin) * kBlockRows;
+  float* const y = direct ? out : w.tile;
+  Multiply(w, ins, plan, input, part, begin, end, y, ldo);
+
+  for (int row = 0; row < input.rows; ++row) {
+    float* const from = y + row * ldo;
+    float* const to = out + row * stride;
+    if (!p.bias.empty()) vector.add(from, p.bias.data() + column, columns, from);
+    if (ins.epilogue == Epilogue::kActivation) {
+      Apply(ins.activation, from, columns, to);
+    } else if (ins.epilogue == Epilogue::kAdd) {
+      const float* sum = from;
+      for (const int residual : ins.residuals) {
+        vector.add(sum, RowOf(residual, row) + p.out.column + column, columns, to);
+        sum = to;
+      }
+    } else if (!direct) {
+      std::memcpy(to, from, sizeof(float) * columns);
+    }
+  }
+}
+
+void Executor::GatedBlocks(Worker& w, const Instruction& ins, const LinearPlan& plan, const LinearInput& input,
+                           int begin, int end) {
+  const VectorKernels& vector = *kernels_.vector;
+  const LinearPart &gate_part = ins.parts[0], &up_part = ins.parts[1];
+  const int64_t column = static_cast<int64_t>(begin) * kBlockRows;
+  const int64_t last = std::min(gate_part.table.weight.rows, static_cast<int64_t>(end) * kBlockRows);
+  const int columns = static_cast<int>(last - column);
+  const int64_t ldo = static_cast<int64_t>(end - begin) * kBlockRows;
+  float *const gates = w.tile, *const ups = w.tile + tile_floats_;
+  Multiply(w, ins, plan, input, 0, begin, end, gates, ldo);
+  Multiply(w, ins, plan, input, 1, begin, end, ups, ldo);
+
+  for (int row = 0; row < input.rows; ++row) {
+    float *const gate = gates + row * ldo, *const up = ups + row * ldo;
+    float* const to = RowOf(gate_part.out.buffer, row) + gate_part.out.column + column;
+    if (!gate_part.bias.empty()) vector.add(gate, gate_part.bias.data() + column, columns, gate);
+    if (!up_part.bias.empty()) vector.add(up, up_part.bias.data() + column, columns, up);
+    switch (ins.activation) {
+      case Activation::kSilu:
+        vector.silu_mul(gate, up, columns, to);
+        break;
+      case Activation::kGelu:
+        vector.gelu_mul(gate, up, columns, to);
+        break;
+      case Activation::kGeluTanh:
+        vector.gelu_tanh_mul(gate, up, columns, to);
+        break;
+      case Activation::kRelu:
+        vector.relu_mul(gate, up, columns, to);
+        break;
+    }
+  }
+}
+
+}  // namespace llm

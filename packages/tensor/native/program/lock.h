@@ -1,0 +1,19 @@
+#pragma once
+
+#if !defined(__wasm__)
+#include <mutex>
+#endif
+
+namespace llm {
+
+#if defined(__wasm__)
+struct Lock {};  // one thread
+struct Locked {
+  explicit Locked(Lock&) {}
+};
+#else
+using Lock = std::mutex;
+using Locked = std::lock_guard<std::mutex>;
+#endif
+
+}  // namespace llm

@@ -1,0 +1,51 @@
+// Splits a range of tasks over the threads of a step: each has its own share, in order, so that the same thread reads the
+// same weights in every step; whoever is done early helps the others with what they have not begun.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+namespace llm {
+
+class WorkQueue {
+ public:
+  explicit WorkQueue(int parts) : cursors_(std::make_unique<Cursor[]>(2 * parts)), parts_(parts) {}
+
+  // Calls task(begin, end) for disjoint parts of [0, total). Every thread of the step takes part, in the same order of
+  // calls, with a barrier between two of them. Chunks shrink from half of what is left of a share down to `smallest`,
+  // and are never larger than `largest`. `call` counts the calls: the same number in every thread.
+  template <class Task>
+  void Run(int part, int parts, uint32_t call, int total, int smallest, int largest, const Task& task) {
+    Cursor* const cursors = &cursors_[(call & 1) * parts_];
+    // For the next call: nobody is still in the one before this.
+    cursors_[((call + 1) & 1) * parts_ + part].next.store(0, std::memory_order_relaxed);
+    for (int i = 0; i < parts; ++i) {
+      const int owner = part + i < parts ? part + i : part + i - parts;
+      const int begin = Border(total, owner, parts), size = Border(total, owner + 1, parts) - begin;
+      std::atomic<int>& next = cursors[owner].next;
+      for (int taken = next.load(std::memory_order_relaxed); taken < size;) {
+        const int left = size - taken;
+        const int count = std::min(left, std::clamp(left / 2, smallest, largest));
+        if (!next.compare_exchange_weak(taken, taken + count, std::memory_order_relaxed)) continue;
+        task(begin + taken, begin + taken + count);
+        taken = next.load(std::memory_order_relaxed);
+      }
+    }
+  }
+
+ private:
+  struct alignas(128) Cursor {
+    std::atomic<int> next{0};
+  };
+
+  static int Border(int total, int part, int parts) {
+    return static_cast<int>(static_cast<int64_t>(total) * part / parts);
+  }
+
+  std::unique_ptr<Cursor[]> cursors_;
+  const int parts_;
+};
+
+}  // namespace llm
