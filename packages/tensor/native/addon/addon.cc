@@ -11,6 +11,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineMatrix(env, exports);
   DefinePacking(env, exports);
   DefineMatmul(env, exports);
+  DefineProgram(env, exports);
   DefineThreads(env, exports);
   return exports;
 }

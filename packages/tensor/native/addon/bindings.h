@@ -11,6 +11,7 @@ void DefineStorage(Napi::Env env, Napi::Object exports);  // storage_binding.cc
 void DefineMatrix(Napi::Env env, Napi::Object exports);   // matrix_binding.cc
 void DefinePacking(Napi::Env env, Napi::Object exports);  // packing_binding.cc
 void DefineMatmul(Napi::Env env, Napi::Object exports);   // matmul_binding.cc
+void DefineProgram(Napi::Env env, Napi::Object exports);  // program_binding.cc
 void DefineThreads(Napi::Env env, Napi::Object exports);  // threads_binding.cc
 
 }  // namespace llm

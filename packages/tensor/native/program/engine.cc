@@ -6,9 +6,7 @@
 namespace llm {
 namespace {
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
@@ -141,8 +139,15 @@ std::vector<Event> Engine::TakeEvents() {
 
 Engine::Statistics Engine::GetStatistics() {
   const Locked locked(lock_);
-  return {pool_->total(),          pool_->free(),  pool_->reusable(), pool_->bytes(), executor_->arena_bytes(),
-          executor_->scratch_bytes(), steps_, tokens_,           step_seconds_};
+  return {pool_->total(),
+          pool_->free(),
+          pool_->reusable(),
+          pool_->bytes(),
+          executor_->arena_bytes(),
+          executor_->scratch_bytes(),
+          steps_,
+          tokens_,
+          step_seconds_};
 }
 
 std::vector<double> Engine::InstructionSeconds() {

@@ -12,9 +12,7 @@ constexpr int kPromptTokensBesideOthers = 128;
 // A prompt's share of a step is not smaller, while there is room.
 constexpr int kSmallestShare = 16;
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
@@ -72,11 +70,11 @@ void Engine::Admit() {
   while (!waiting_.empty()) {
     Request& request = *waiting_.front();
     Sequence& sequence = *request.sequence;
-    if (request.outputs.empty()) {
-      const int64_t reused = sequence.Reuse(std::span<const int32_t>(request.feed).subspan(request.fed));
-      request.fed += static_cast<size_t>(reused);
-      if (request.began == 0) request.finish.reused_tokens = reused;
-    }
+    const size_t needed = request.generates ? request.feed.size() : static_cast<size_t>(request.outputs.front()) + 1;
+    const int64_t reused =
+        sequence.Reuse(std::span<const int32_t>(request.feed).subspan(request.fed, needed - request.fed));
+    request.fed += static_cast<size_t>(reused);
+    if (request.began == 0) request.finish.reused_tokens = reused;
     const int64_t left = static_cast<int64_t>(request.feed.size() - request.fed);
     if (!sequence.Reserve(left)) {
       if (!running_.empty()) return;
@@ -155,7 +153,8 @@ void Engine::Add(Request& request, int count) {
     }
   } else {
     const size_t width = request.hidden ? program_->buffers[program_->hidden].width : program_->vocabulary;
-    for (size_t i = request.next_output; i < request.outputs.size() && static_cast<size_t>(request.outputs[i]) < end; ++i) {
+    for (size_t i = request.next_output; i < request.outputs.size() && static_cast<size_t>(request.outputs[i]) < end;
+         ++i) {
       OutputJob job;
       job.row = first_row + request.outputs[i] - static_cast<int>(request.fed);
       (request.hidden ? job.hidden : job.logits) = request.out + i * width;
@@ -223,8 +222,7 @@ void Engine::CommitToken(Request& request) {
   if (request.jobs == 0) return;
   const SampleResult& result = step_.outputs[request.first_job].result;
   if (result.status == SampleStatus::kNotFinite) return FailNotFinite(request);
-  if (result.status == SampleStatus::kNothingAllowed)
-    return Fail(request, "NO_TOKEN_ALLOWED");
+  if (result.status == SampleStatus::kNothingAllowed) return Fail(request, "NO_TOKEN_ALLOWED");
 
   const double now = Now();
   if (request.finish.generated_tokens == 0) request.finish.prompt_seconds = now - request.submitted;

@@ -9,9 +9,7 @@
 namespace llm {
 namespace {
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 int Border(int total, int part, int parts) { return static_cast<int>(static_cast<int64_t>(total) * part / parts); }
 
@@ -25,6 +23,7 @@ bool Executor::Run(Step& step) {
   hidden_only_ = std::all_of(step.outputs.begin(), step.outputs.end(),
                              [](const OutputJob& job) { return job.logits == nullptr && job.sampler == nullptr; });
   PlanAttention();
+  queue_->Reset();
 
   const bool few = step.rows() <= kDecodeRows;
   pool_.Run([](void* self, int part, int parts) { static_cast<Executor*>(self)->RunPart(part, parts); }, this,

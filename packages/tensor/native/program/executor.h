@@ -1,8 +1,8 @@
 // Runs steps of a program on the pool. One call is one job of the pool, with barriers between the stages; nothing is
 // allocated while it runs.
 //
-// Results do not depend on the number of threads or on what else is in the step: kernels compute each row in one order of
-// operations, and work is split at borders that do not change it.
+// Results do not depend on the number of threads or on what else is in the step: kernels compute each row in one order
+// of operations, and work is split at borders that do not change it.
 #pragma once
 
 #include <atomic>
@@ -127,8 +127,8 @@ class Executor {
   std::shared_ptr<Memory> memory_;
   std::vector<LinearPlan> plans_;  // one per instruction
   std::vector<bool> barrier_before_;
-  int hidden_end_ = 0;     // the instruction after the last that writes the hidden states
-  int output_rows_ = 1;    // outputs that the tail computes at once
+  int hidden_end_ = 0;   // the instruction after the last that writes the hidden states
+  int output_rows_ = 1;  // outputs that the tail computes at once
   int64_t output_floats_ = 0, first_output_float_ = 0;
   size_t arena_bytes_ = 0;
   float *token_arena_ = nullptr, *output_arena_ = nullptr;

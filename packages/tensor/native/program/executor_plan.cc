@@ -109,7 +109,7 @@ bool Executor::Plan() {
   if (!program_.buffers[program_.hidden].outputs) hidden_end_ = program_.tail;
   for (int i = program_.tail; i < instructions && program_.buffers[program_.hidden].outputs; ++i) {
     const Instruction& ins = program_.instructions[i];
-    const bool writes = ins.op == Op::kLinear ? ins.parts.front().out.buffer == program_.hidden
+    const bool writes = ins.op == Op::kLinear     ? ins.parts.front().out.buffer == program_.hidden
                         : ins.op == Op::kHeadNorm ? ins.slice.buffer == program_.hidden
                                                   : ins.out == program_.hidden;
     if (writes) hidden_end_ = i + 1;

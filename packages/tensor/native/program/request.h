@@ -58,10 +58,10 @@ struct Request {
 
   // The engine's.
   bool cancelled = false;
-  size_t fed = 0;           // of feed
-  size_t next_output = 0;   // of outputs
-  size_t prompt_end = 0;    // tokens of the sequence that were not generated
-  int planned = 0;          // tokens in the running step
+  size_t fed = 0;          // of feed
+  size_t next_output = 0;  // of outputs
+  size_t prompt_end = 0;   // tokens of the sequence that were not generated
+  int planned = 0;         // tokens in the running step
   int first_job = 0, jobs = 0;
   double submitted = 0, began = 0, last = 0;
   Finish finish;

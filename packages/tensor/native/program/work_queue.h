@@ -1,5 +1,5 @@
-// Splits a range of tasks over the threads of a step: each has its own share, in order, so that the same thread reads the
-// same weights in every step; whoever is done early helps the others with what they have not begun.
+// Splits a range of tasks over the threads of a step: each has its own share, in order, so that the same thread reads
+// the same weights in every step; whoever is done early helps the others with what they have not begun.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +12,11 @@ namespace llm {
 class WorkQueue {
  public:
   explicit WorkQueue(int parts) : cursors_(std::make_unique<Cursor[]>(2 * parts)), parts_(parts) {}
+
+  // Before a job of the pool begins, by one thread; its calls of Run are then numbered from 0.
+  void Reset() {
+    for (int i = 0; i < 2 * parts_; ++i) cursors_[i].next.store(0, std::memory_order_relaxed);
+  }
 
   // Calls task(begin, end) for disjoint parts of [0, total). Every thread of the step takes part, in the same order of
   // calls, with a barrier between two of them. Chunks shrink from half of what is left of a share down to `smallest`,
