@@ -1,7 +1,7 @@
 import type { Checkpoint } from '@llm/models';
 import type { Graph, Matrix, Node } from '@llm/tensor';
 
-import type { WeightFormat, Weights } from './compile/weights.ts';
+import type { RowRange, WeightFormat, Weights } from './compile/weights.ts';
 import { loadDefaults, type LoadOptions } from './options.ts';
 import { roundToNearest, type LoadFormat } from './round-to-nearest.ts';
 
@@ -21,6 +21,7 @@ export class ModelWeights implements Weights, Disposable {
   readonly #checkpoint: Checkpoint;
   readonly #graph: Graph;
   readonly #targets: ReadonlyMap<string, Target>;
+  readonly #parts: Matrix[] = [];
   readonly #quantized = new Map<string, Matrix>();
 
   constructor(checkpoint: Checkpoint, graph: Graph, options: LoadOptions) {
@@ -37,8 +38,12 @@ export class ModelWeights implements Weights, Disposable {
     return { rows, columns, format: target.format, groupSize: groupOf(target, columns) };
   }
 
-  matrix(name: string): Matrix {
-    return this.#quantized.get(name) ?? this.#checkpoint.matrix(name);
+  matrix(name: string, rows?: RowRange): Matrix {
+    const whole = this.#quantized.get(name) ?? this.#checkpoint.matrix(name);
+    if (!rows) return whole;
+    const part = whole.rowRange(rows.begin, rows.end);
+    this.#parts.push(part);
+    return part;
   }
 
   vector(name: string): Float32Array {
@@ -62,7 +67,7 @@ export class ModelWeights implements Weights, Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const matrix of this.#quantized.values()) matrix[Symbol.dispose]();
+    for (const matrix of [...this.#parts, ...this.#quantized.values()]) matrix[Symbol.dispose]();
     this.#quantized.clear();
   }
 }

@@ -48,6 +48,8 @@ export class Matrix implements Disposable {
   /** Values of K under one scale; undefined for dense formats. */
   readonly groupSize: number | undefined;
   readonly byteLength: number;
+  readonly #storage: Storage;
+  readonly #offset: number;
   #handle: MatrixHandle | undefined;
 
   /**
@@ -59,6 +61,8 @@ export class Matrix implements Disposable {
     const shape = nativeShape(description);
     this.byteLength = packedByteLength(description);
     this.#handle = translateErrors(() => backend().addon.createMatrix(storage.handle, offset, ...shape));
+    this.#storage = storage;
+    this.#offset = offset;
     this.format = description.format;
     this.rows = description.rows;
     this.columns = description.columns;
@@ -94,6 +98,20 @@ export class Matrix implements Disposable {
     return this.groupSize === undefined ? 0 : Math.ceil(this.columns / this.groupSize);
   }
 
+  /**
+   * Rows [rowBegin, rowEnd) as a matrix of their own, seen in the same memory.
+   * @throws {@link InvalidArgumentError} where packed rows do not begin, or end before the last, at a multiple of 32
+   */
+  rowRange(rowBegin: number, rowEnd: number): Matrix {
+    const { format, columns, rows, groupSize } = this;
+    const aligned = isDense(format) || (rowBegin % blockRows === 0 && (rowEnd % blockRows === 0 || rowEnd === rows));
+    if (!(aligned && rowBegin >= 0 && rowBegin < rowEnd && rowEnd <= rows))
+      throw new InvalidArgumentError(`Rows ${rowBegin} to ${rowEnd} of ${rows} are no matrix of their own.`);
+    const shape = { format, columns, ...(groupSize !== undefined && { groupSize }) };
+    const before = rowBegin === 0 ? 0 : packedByteLength({ ...shape, rows: rowBegin });
+    return new Matrix({ ...shape, rows: rowEnd - rowBegin }, this.#storage, this.#offset + before);
+  }
+
   /** Rows [rowBegin, rowEnd) as float32, row-major; by default all. */
   toFloat32(rowBegin = 0, rowEnd: number = this.rows): Float32Array<ArrayBuffer> {
     const inside = Number.isInteger(rowBegin) && Number.isInteger(rowEnd) && 0 <= rowBegin && rowBegin <= rowEnd;
@@ -123,6 +141,9 @@ export class Matrix implements Disposable {
     this.#handle = undefined;
   }
 }
+
+/** Rows of a packed block, which lies in memory as a whole. */
+const blockRows = 32;
 
 function isDense(format: MatrixFormat): format is DenseFormat {
   return format === 'f32' || format === 'f16' || format === 'bf16';

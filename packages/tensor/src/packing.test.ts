@@ -191,3 +191,20 @@ test('packing off the event loop gives the same bytes', async () => {
   const matrix = await packMatrixAsync(description, plain);
   expect(matrix.bytes()).toEqual(packMatrix(description, plain).bytes());
 });
+
+test('a range of rows is seen in place', () => {
+  fc.assert(
+    fc.property(shapes, (shape) => {
+      const description = describe({ ...shape, rows: shape.rows + 32 });
+      using matrix = packMatrix(description, packedCase(description, randomGenerator(shape.seed)));
+      const border = 32 * Math.floor(matrix.rows / 32);
+      using first = matrix.rowRange(0, border);
+      expect(first.toFloat32()).toEqual(matrix.toFloat32(0, border));
+      if (border === matrix.rows) return;
+      using rest = matrix.rowRange(border, matrix.rows);
+      expect(rest.toFloat32()).toEqual(matrix.toFloat32(border));
+      expect(() => matrix.rowRange(border - 1, matrix.rows)).toThrow(InvalidArgumentError);
+    }),
+    { numRuns: 30 },
+  );
+});

@@ -4,7 +4,7 @@ import { evaluate, Graph, Matrix, tensor, width, type Node, type Tensor } from '
 
 import { interpretProgram } from '../testing/interpret-program.ts';
 import { compile, planProgram, type Results } from './compile.ts';
-import type { Weights } from './weights.ts';
+import type { RowRange, Weights } from './weights.ts';
 
 const tokens = [3, 1, 4, 1, 5, 9, 2, 6];
 
@@ -37,9 +37,10 @@ function randomWeights(graph: Graph): { tensors: (name: string) => Tensor; weigh
     tensors.set(name, tensor(shape, Float32Array.from({ length: size }, random)));
   }
   const find = (name: string): Tensor => tensors.get(name) ?? tensor([0], new Float32Array(0));
-  const matrix = (name: string): Matrix => {
+  const matrix = (name: string, rows?: RowRange): Matrix => {
     const { shape, data } = find(name);
-    return Matrix.fromFloat32(Float32Array.from(data), shape[0] ?? 0, shape[1] ?? 0);
+    const whole = Matrix.fromFloat32(Float32Array.from(data), shape[0] ?? 0, shape[1] ?? 0);
+    return rows ? whole.rowRange(rows.begin, rows.end) : whole;
   };
   return {
     tensors: find,
@@ -195,6 +196,32 @@ describe('fusion', () => {
       instructions: ['norm linear x 3 none', 'attention', 'linear x 1 add', 'norm linear x 2 gated', 'linear x 1 add'],
       stages: 5,
     });
+  });
+
+  test('a fused gate and up is taken apart by rows', () => {
+    const graph = new Graph();
+    const tokens = graph.add('tokens', [], {});
+    const x = graph.add('embed', [tokens, graph.weight('embed', [12, 8])], {});
+    const linear = (y: Node, name: string, out: number): Node =>
+      graph.add(
+        'linear',
+        [y, graph.weight(`${name}.weight`, [out, width(y.shape)]), graph.weight(`${name}.bias`, [out])],
+        { name },
+      );
+    const part = (y: Node, begin: number): Node =>
+      graph.add('take', [y], { channels: Int32Array.from({ length: 8 }, (_, i) => begin + i) });
+    const layer = graph.block(1, () => {
+      const fused = linear(x, 'gate_up', 16);
+      const gated = graph.add('mul', [graph.add('silu', [part(fused, 0)], {}), part(fused, 8)], {});
+      // Of a fused q, k, v attention finds the heads in place.
+      const qkv = linear(gated, 'qkv', 24);
+      const attention = { heads: 2, kvHeads: 2, headDim: 4, layer: 0, scale: 0.5 };
+      return graph.add('attention', [part(qkv, 0), part(qkv, 8), part(qkv, 16)], attention);
+    });
+    const hidden = graph.add('lastTokens', [layer], {});
+    const results = { graph, hidden, logits: linear(hidden, 'head', 12) };
+    expectSame(results);
+    expect(shapeOfBlock(results).instructions).toEqual(['linear x 2 gated', 'linear x 1 none', 'attention']);
   });
 
   test('a GPT-NeoX block is five as well, in four stages where its branches are parallel', () => {

@@ -1,6 +1,7 @@
-import type { LinearInstruction, Node } from '@llm/tensor';
+import type { LinearInstruction, LinearPart, Node } from '@llm/tensor';
 
 import { weightOf } from './inputs.ts';
+import type { LinearUnit } from './linear-units.ts';
 import type { LinearGroup } from './linears.ts';
 import { describeNorm, foldedNorm } from './norms.ts';
 import type { Operation } from './operation.ts';
@@ -15,7 +16,7 @@ export function linearOperation(
   compute: 'int8' | 'f32',
   keep: ReadonlySet<Node>,
 ): Operation {
-  const { epilogue, linears, results } = group;
+  const { epilogue, units, results } = group;
   const folded = keep.has(group.input) ? undefined : foldedNorm(group.input, uses);
   const input = folded?.input ?? group.input;
   const residuals = epilogue.kind === 'add' ? epilogue.residuals : [];
@@ -29,17 +30,24 @@ export function linearOperation(
       in: buffer(input),
       ...(folded && { norm: describeNorm(folded.norm, weights) }),
       compute: computeOf(
-        linears.map((linear) => weights.format(weightOf(linear, 1))),
+        units.map(({ linear }) => weights.format(weightOf(linear, 1))),
         compute,
       ),
-      parts: linears.map((linear, index) => ({
-        name: linear.attributes.name,
-        weight: weights.matrix(weightOf(linear, 1)),
-        ...(linear.inputs[2] && { bias: weights.vector(weightOf(linear, 2)) }),
+      parts: units.map((unit, index) => ({
+        ...describePart(unit, weights),
         // Of a gated unit only the first part has a place of its own, which the second names too.
         out: { buffer: buffer(results[Math.min(index, results.length - 1)] ?? input), column: 0 },
       })),
       epilogue: epilogue.kind === 'add' ? { kind: 'add', residuals: residuals.map(buffer) } : epilogue,
     }),
+  };
+}
+
+function describePart({ linear, rows }: LinearUnit, weights: Weights): Omit<LinearPart, 'out'> {
+  const bias = linear.inputs[2] && weights.vector(weightOf(linear, 2));
+  return {
+    name: linear.attributes.name,
+    weight: weights.matrix(weightOf(linear, 1), rows),
+    ...(bias && { bias: rows ? bias.subarray(rows.begin, rows.end) : bias }),
   };
 }

@@ -2,7 +2,8 @@ import type { Activation, Node, NodeOf } from '@llm/tensor';
 
 import { isActivation } from './activations.ts';
 import { groupBy } from './group-by.ts';
-import { inputOf, weightOf } from './inputs.ts';
+import { weightOf } from './inputs.ts';
+import { linearUnits, unitInput, type LinearUnit } from './linear-units.ts';
 import type { Uses } from './uses.ts';
 import { preparationKey, type Weights } from './weights.ts';
 
@@ -17,7 +18,7 @@ export type Epilogue =
 export interface LinearGroup {
   readonly input: Node;
   /** Gate before up where the epilogue is gated. */
-  readonly linears: readonly NodeOf<'linear'>[];
+  readonly units: readonly LinearUnit[];
   readonly epilogue: Epilogue;
   /** The node that each part's result belongs to; one only where the epilogue is gated. */
   readonly results: readonly Node[];
@@ -28,71 +29,75 @@ export interface LinearGroup {
  * with nothing after it (q, k and v), each of the others with its activation or its residual sum.
  */
 export function groupLinears(uses: Uses, weights: Weights, compute: 'int8' | 'f32'): readonly LinearGroup[] {
-  const linears = uses.nodes.filter((node) => node.op === 'linear');
-  const keyOf = (linear: NodeOf<'linear'>): string => preparationKey(weights.format(weightOf(linear, 1)), compute);
+  const units = linearUnits(uses, weights);
+  const unitOf = new Map(units.map((unit) => [unit.result, unit]));
+  const keyOf = ({ linear }: LinearUnit): string => preparationKey(weights.format(weightOf(linear, 1)), compute);
   const claimed = new Set<Node>();
   const groups: LinearGroup[] = [];
+  const add = (members: readonly LinearUnit[], epilogue: Epilogue, results: readonly Node[]): void => {
+    const [first] = members;
+    if (!first) return;
+    for (const { result } of members) claimed.add(result);
+    for (const result of results) claimed.add(result);
+    groups.push({ input: unitInput(first), units: members, epilogue, results });
+  };
 
-  for (const gate of linears) {
-    const gated = gatedUnit(gate, uses);
-    if (!gated || keyOf(gate) !== keyOf(gated.up)) continue;
-    for (const node of [gate, gated.up, gated.activation, gated.result]) claimed.add(node);
-    groups.push({
-      input: inputOf(gate),
-      linears: [gate, gated.up],
-      epilogue: { kind: 'gated', activation: gated.activation.op },
-      results: [gated.result],
-    });
+  for (const gate of units) {
+    const gated = gatedUnit(gate, unitOf, uses);
+    if (gated && keyOf(gate) === keyOf(gated.up))
+      add([gate, gated.up], { kind: 'gated', activation: gated.activation.op }, [gated.result]);
   }
 
   // From the last to the first, so that of two linears that are added to each other the later one takes the sum.
-  for (const linear of linears.toReversed()) {
-    if (claimed.has(linear)) continue;
-    const reader = uses.onlyReader(linear);
+  for (const unit of units.toReversed()) {
+    if (claimed.has(unit.result)) continue;
+    const reader = uses.onlyReader(unit.result);
     if (reader && isActivation(reader)) {
-      claimed.add(linear).add(reader);
-      const epilogue: Epilogue = { kind: 'activation', activation: reader.op };
-      groups.push({ input: inputOf(linear), linears: [linear], epilogue, results: [reader] });
+      add([unit], { kind: 'activation', activation: reader.op }, [reader]);
       continue;
     }
-    const sum = residualSum(linear, uses, claimed);
+    const sum = residualSum(unit.result, uses, claimed);
     if (!sum) continue;
-    for (const node of [linear, ...sum.adds]) claimed.add(node);
-    const epilogue: Epilogue = { kind: 'add', residuals: sum.residuals };
-    groups.push({ input: inputOf(linear), linears: [linear], epilogue, results: sum.adds.slice(-1) });
+    for (const node of sum.adds) claimed.add(node);
+    add([unit], { kind: 'add', residuals: sum.residuals }, sum.adds.slice(-1));
   }
 
-  const plain = linears.filter((linear) => !claimed.has(linear));
-  const byInput = groupBy(plain, (linear) => inputOf(linear));
-  for (const [input, sharing] of byInput)
+  const plain = units.filter(({ result }) => !claimed.has(result));
+  for (const sharing of groupBy(plain, unitInput).values())
     for (const together of groupBy(sharing, keyOf).values())
-      groups.push({ input, linears: together, epilogue: { kind: 'none' }, results: together });
+      add(
+        together,
+        { kind: 'none' },
+        together.map(({ result }) => result),
+      );
   return groups;
 }
 
 /** mul(activation(gate), up), in either order, where nothing else looks inside. */
 function gatedUnit(
-  gate: NodeOf<'linear'>,
+  gate: LinearUnit,
+  unitOf: ReadonlyMap<Node, LinearUnit>,
   uses: Uses,
-): { up: NodeOf<'linear'>; activation: NodeOf<Activation>; result: Node } | undefined {
-  const activation = uses.onlyReader(gate);
+): { up: LinearUnit; activation: NodeOf<Activation>; result: Node } | undefined {
+  const activation = uses.onlyReader(gate.result);
   if (!activation || !isActivation(activation)) return undefined;
   const result = uses.onlyReader(activation);
   if (result?.op !== 'mul') return undefined;
-  const up = result.inputs.find((input) => input !== activation);
-  if (up?.op !== 'linear' || uses.onlyReader(up) !== result) return undefined;
-  return inputOf(up) === inputOf(gate) ? { up, activation, result } : undefined;
+  const other = result.inputs.find((input) => input !== activation);
+  const up = other && unitOf.get(other);
+  if (!up || uses.onlyReader(up.result) !== result) return undefined;
+  return unitInput(up) === unitInput(gate) ? { up, activation, result } : undefined;
 }
 
-/** The chain of sums that a linear flows into: add(residual, linear), and on while nothing else reads what has been summed. */
+/** The chain of sums that a value flows into: add(residual, value), and on while nothing else reads what has been summed. */
 function residualSum(
-  linear: NodeOf<'linear'>,
+  value: Node,
   uses: Uses,
   claimed: ReadonlySet<Node>,
 ): { adds: Node[]; residuals: Node[] } | undefined {
   const adds: Node[] = [];
   const residuals: Node[] = [];
-  let sum: Node = linear;
+  let sum = value;
   for (let reader = uses.onlyReader(sum); reader?.op === 'add' && !claimed.has(reader); reader = uses.onlyReader(sum)) {
     const other = reader.inputs.find((input) => input !== sum);
     if (!other) break;

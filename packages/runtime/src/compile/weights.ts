@@ -9,11 +9,17 @@ export interface WeightFormat {
   readonly groupSize: number | undefined;
 }
 
+export interface RowRange {
+  readonly begin: number;
+  readonly end: number;
+}
+
 /** The weights that a program runs on, by the names that the graph gives them. */
 export interface Weights {
   /** Costs nothing: no weight is read or converted for it. */
   format(name: string): WeightFormat;
-  matrix(name: string): Matrix;
+  /** The matrix, or some of its rows as a matrix of their own. */
+  matrix(name: string, rows?: RowRange): Matrix;
   vector(name: string): Float32Array;
 }
 
