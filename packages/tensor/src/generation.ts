@@ -1,4 +1,4 @@
-import type { NativeEnd, NativeGenerateOptions } from './backend/program-calls.ts';
+import type { NativeEnd, NativeGenerateOptions, NativeSamplingOptions } from './backend/program-calls.ts';
 import { InvalidArgumentError } from './errors.ts';
 import { checkOptions } from './options.ts';
 
@@ -106,13 +106,19 @@ const samplingOptionNames = [
 /** @internal */
 export function nativeGenerateOptions(options: GenerateOptions): NativeGenerateOptions {
   checkOptions(options, generateOptionNames, 'generate()');
-  const sampling = options.sampling ?? {};
-  checkOptions(sampling, samplingOptionNames, 'sampling');
-  const bias = [...(sampling.logitBias ?? [])];
   return {
+    ...nativeSamplingOptions(options.sampling ?? {}),
     maxTokens: inRange('maxTokens', options.maxTokens, 1, 2 ** 31 - 1),
     stopTokens: Int32Array.from(options.stopTokens ?? []),
     logProbabilities: options.logProbabilities ?? false,
+  };
+}
+
+/** @internal */
+export function nativeSamplingOptions(sampling: SamplingOptions): NativeSamplingOptions {
+  checkOptions(sampling, samplingOptionNames, 'sampling');
+  const bias = [...(sampling.logitBias ?? [])];
+  return {
     temperature: inRange('temperature', sampling.temperature ?? 1, 0, 1e6),
     topK: inRange('topK', sampling.topK ?? 0, 0, 2 ** 31 - 1),
     topP: inRange('topP', sampling.topP ?? 1, 0, 1),

@@ -123,3 +123,22 @@ export {
   ProgramDisposedError,
   SequenceBusyError,
 } from './program-errors.ts';
+export { attention, type AttentionOptions, type CacheType } from './attention.ts';
+export { NothingAllowedError, sampleToken, type Sample, type SampleOptions } from './sampling.ts';
+export {
+  addScaled,
+  clampVector,
+  expSum,
+  indicesAtLeast,
+  layerNormRows,
+  mapBinary,
+  mapUnary,
+  reduceVector,
+  rmsNormRows,
+  ropeHeads,
+  scaleVector,
+  softcapVector,
+  type BinaryFunction,
+  type UnaryFunction,
+  type VectorOptions,
+} from './vector.ts';

@@ -13,6 +13,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineMatmul(env, exports);
   DefineProgram(env, exports);
   DefineThreads(env, exports);
+  DefineVector(env, exports);
+  DefineAttention(env, exports);
+  DefineSampling(env, exports);
   return exports;
 }
 

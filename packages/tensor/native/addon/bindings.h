@@ -13,5 +13,8 @@ void DefinePacking(Napi::Env env, Napi::Object exports);  // packing_binding.cc
 void DefineMatmul(Napi::Env env, Napi::Object exports);   // matmul_binding.cc
 void DefineProgram(Napi::Env env, Napi::Object exports);  // program_binding.cc
 void DefineThreads(Napi::Env env, Napi::Object exports);  // threads_binding.cc
+void DefineVector(Napi::Env env, Napi::Object exports);     // vector_binding.cc
+void DefineAttention(Napi::Env env, Napi::Object exports);  // attention_binding.cc
+void DefineSampling(Napi::Env env, Napi::Object exports);   // sampling_binding.cc
 
 }  // namespace llm

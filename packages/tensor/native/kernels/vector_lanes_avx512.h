@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#define LLM_INLINE inline __attribute__((always_inline))
+#include "kernels/inline.h"
 
 namespace llm {
 namespace {

@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
-#define LLM_INLINE inline __attribute__((always_inline))
+#include "kernels/half.h"
+#include "kernels/inline.h"
 
 namespace llm {
 namespace {
@@ -136,13 +137,10 @@ struct Lanes {
     for (int i = 0; i < 16; ++i) p[i] = FloatToHalf(a.v[i]);
   }
   static LLM_INLINE F LoadBf16(const uint16_t* p) {
-    return Each([&](int i) { return FromBits(static_cast<uint32_t>(p[i]) << 16); });
+    return Each([&](int i) { return Bf16ToFloat(p[i]); });
   }
   static LLM_INLINE void StoreBf16(uint16_t* p, F a) {  // to the nearest, ties to even; NaN stays NaN
-    for (int i = 0; i < 16; ++i) {
-      const uint32_t bits = ToBits(a.v[i]);
-      p[i] = a.v[i] == a.v[i] ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : (bits >> 16) | 0x40;
-    }
+    for (int i = 0; i < 16; ++i) p[i] = FloatToBf16(a.v[i]);
   }
   static LLM_INLINE F LoadInt8(const int8_t* p) {
     return Each([&](int i) { return static_cast<float>(p[i]); });
@@ -151,39 +149,7 @@ struct Lanes {
     for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i]);
   }
 
-  static LLM_INLINE float FromBits(uint32_t bits) {
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-  }
-  static LLM_INLINE uint32_t ToBits(float value) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    return bits;
-  }
-  static LLM_INLINE float Power(int32_t exponent) { return FromBits(static_cast<uint32_t>(exponent + 127) << 23); }
-  static LLM_INLINE float HalfToFloat(uint16_t half) {
-    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-    const uint32_t magnitude = half & 0x7fff;
-    if (magnitude >= 0x7c00) {  // infinite, or NaN made quiet
-      const uint32_t quiet = magnitude > 0x7c00 ? 0x00400000 : 0;
-      return FromBits(sign | 0x7f800000 | quiet | (magnitude & 0x3ff) << 13);
-    }
-    if (magnitude >= 0x0400) return FromBits(sign | ((magnitude << 13) + 0x38000000));
-    return FromBits(sign | ToBits(static_cast<float>(magnitude) * 0x1p-24f));
-  }
-  static LLM_INLINE uint16_t FloatToHalf(float value) {
-    const uint32_t bits = ToBits(value);
-    const uint32_t sign = (bits >> 16) & 0x8000;
-    const uint32_t magnitude = bits & 0x7fffffff;
-    if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
-    if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);  // from 65520 up
-    if (magnitude < 0x38800000) {  // below 2^-14: adding 0.5 rounds at the last bit of a subnormal half
-      volatile float shifted = FromBits(magnitude) + 0.5f;
-      return static_cast<uint16_t>(sign | (ToBits(shifted) - 0x3f000000));
-    }
-    return static_cast<uint16_t>(sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13));
-  }
+  static LLM_INLINE float Power(int32_t exponent) { return FloatOfBits(static_cast<uint32_t>(exponent + 127) << 23); }
 };
 
 }  // namespace

@@ -26,10 +26,13 @@ export interface NativeProgram {
   stop(): void;
 }
 
-export interface NativeGenerateOptions {
+export interface NativeGenerateOptions extends NativeSamplingOptions {
   readonly maxTokens: number;
   readonly stopTokens: Int32Array;
   readonly logProbabilities: boolean;
+}
+
+export interface NativeSamplingOptions {
   readonly temperature: number;
   readonly topK: number;
   readonly topP: number;
