@@ -1,4 +1,14 @@
+export interface PlainTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
 export function readConfig(folder: string): Readonly<Record<string, unknown>>;
-export function readTensors(
+export function readTensors(folder: string): ReadonlyMap<string, PlainTensor>;
+export function readWeights(
   folder: string,
-): ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+  architecture: {
+    readonly aliases: (name: string) => readonly string[];
+    readonly isTransposed: (name: string) => boolean;
+  },
+): (name: string) => PlainTensor;

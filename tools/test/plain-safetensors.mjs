@@ -44,3 +44,18 @@ function float16(bits) {
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
+
+/** The weights of a folder by the names that its architecture uses, as float32 [outputs, inputs]. */
+export function readWeights(folder, { aliases, isTransposed }) {
+  const tensors = readTensors(folder);
+  return (name) => {
+    const stored = [name, ...aliases(name)].map((other) => tensors.get(other)).find((found) => found);
+    if (!stored) throw new Error(`${folder} has no ${name}`);
+    if (!isTransposed(name)) return stored;
+    const {
+      shape: [rows, columns],
+      data,
+    } = stored;
+    return { shape: [columns, rows], data: data.map((_, i) => data[(i % rows) * columns + Math.floor(i / rows)]) };
+  };
+}

@@ -77,6 +77,8 @@ export interface ArchitectureDescription<Schema extends z.ZodType<object>> {
   readonly tied?: readonly (readonly string[])[];
   /** A prefix of all names that some checkpoints leave out. */
   readonly optionalPrefix?: string;
+  /** Further names of a weight. */
+  alias?(name: string): readonly string[];
   isTransposed?(name: string): boolean;
   readonly gguf?: GgufMapping;
 }
@@ -108,7 +110,8 @@ export function defineArchitecture<Schema extends z.ZodType<object>>(
         ...(tied.find((names) => names.includes(weight)) ?? []).filter((other) => other !== weight),
       ];
       const short = optionalPrefix === undefined ? [] : same.filter((other) => other.startsWith(optionalPrefix));
-      return [...same.slice(1), ...short.map((other) => other.slice(optionalPrefix?.length))];
+      const others = description.alias?.(weight) ?? [];
+      return [...same.slice(1), ...short.map((other) => other.slice(optionalPrefix?.length)), ...others];
     },
     isTransposed: (weight) => description.isTransposed?.(weight) ?? false,
     ...(gguf && { gguf }),

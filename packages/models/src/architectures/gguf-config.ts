@@ -1,6 +1,7 @@
 /** Reading the metadata of GGUF files under the names of config.json. */
 import type { GgufFile, HfConfig } from '../architecture.ts';
 import { InvalidConfigError } from '../errors.ts';
+import type { Heads } from './schema.ts';
 
 /** Typed access to `architecture.key`. */
 export class GgufMetadata {
@@ -88,18 +89,13 @@ function scalingFromGguf(meta: GgufMetadata): HfConfig | undefined {
   return { rope_type: type, factor: meta.number('rope.scaling.factor'), original_max_position_embeddings: original };
 }
 
-/** Names of weights and biases in GGUF and Hugging Face checkpoints, from their stems. */
-export function tensorNames(
-  weights: Readonly<Record<string, string>>,
-  biases: readonly string[] = [],
-): Readonly<Record<string, string>> {
-  const entries = Object.entries(weights);
-  return Object.fromEntries([
-    ...entries.map(([file, checkpoint]) => [`${file}.weight`, `${checkpoint}.weight`] as const),
-    ...entries
-      .filter(([file]) => biases.includes(file))
-      .map(([file, checkpoint]) => [`${file}.bias`, `${checkpoint}.bias`] as const),
-  ]);
+/** Names of the weights and biases of some stems, in GGUF files and in Hugging Face checkpoints. */
+export function tensorNames(stems: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    ['weight', 'bias'].flatMap((kind) =>
+      Object.entries(stems).map(([file, checkpoint]) => [`${file}.${kind}`, `${checkpoint}.${kind}`]),
+    ),
+  );
 }
 
 /** The stems of Llama and of those that follow it. */
@@ -118,24 +114,24 @@ export const llamaTensors = {
   'blk.#.ffn_down': 'model.layers.#.mlp.down_proj',
 } as const;
 
-/** The attention and mlp stems that can have biases. */
-export const llamaBiases = [
-  'blk.#.attn_q',
-  'blk.#.attn_k',
-  'blk.#.attn_v',
-  'blk.#.attn_output',
-  'blk.#.ffn_gate',
-  'blk.#.ffn_up',
-  'blk.#.ffn_down',
-] as const;
+/** The stems of norms on the heads of q and k. */
+export const headNormTensors = {
+  'blk.#.attn_q_norm': 'model.layers.#.self_attn.q_norm',
+  'blk.#.attn_k_norm': 'model.layers.#.self_attn.k_norm',
+} as const;
+
+/** The rotated weights that llama.cpp permutes, by their place in Llama's checkpoints. */
+const rotated = /\.self_attn\.([qk])_proj\.(?:weight|bias)$/;
 
 /**
  * GGUF files of Llama rotate neighbours, so their q and k have, in every head, channel i and i + half side by side: the order that
- * finds Hugging Face's rows in them.
+ * finds Hugging Face's rows in them. Undefined for other weights.
  */
-export function rotaryRowOrder(heads: number, headDim: number): Int32Array {
+export function rotaryRowOrder(name: string, { heads, kvHeads, headDim }: Heads): Int32Array | undefined {
+  const part = rotated.exec(name)?.[1];
+  if (part === undefined) return undefined;
   const half = headDim / 2;
-  return Int32Array.from({ length: heads * headDim }, (_, row) => {
+  return Int32Array.from({ length: (part === 'q' ? heads : kvHeads) * headDim }, (_, row) => {
     const channel = row % headDim;
     return row - channel + 2 * (channel % half) + (channel < half ? 0 : 1);
   });

@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { evaluate, row, tensor, type Tensor } from '@llm/tensor';
+import { columnCount, evaluate, row, type Tensor } from '@llm/tensor';
 
-import { readConfig, readTensors } from '../../../../tools/test/plain-safetensors.mjs';
+import { likeliest, relativeError } from '../../../../tools/test/compare.mjs';
+import { readConfig, readWeights } from '../../../../tools/test/plain-safetensors.mjs';
 import { demoModel, sharedData } from '../../../../tools/test/shared-data.mjs';
 import { architectureOf } from './registry.ts';
 
@@ -13,37 +14,14 @@ function logitsOf(folder: string, tokens: readonly number[]): Tensor {
   const config = readConfig(folder);
   const architecture = architectureOf(config);
   const { graph, logits } = architecture.build(config);
-  const tensors = readTensors(folder);
-  const weights = (name: string): Tensor => {
-    const stored = [name, ...architecture.aliases(name)]
-      .map((other) => tensors.get(other))
-      .find((found) => found !== undefined);
-    if (!stored) throw new Error(`${folder} has no ${name}`);
-    return tensor(stored.shape, stored.data);
-  };
-  return evaluate(graph, tokens, weights).get(logits) ?? tensor([0, 1], new Float32Array(0));
+  const found = evaluate(graph, tokens, readWeights(folder, architecture)).get(logits);
+  if (!found) throw new Error('no logits');
+  return found;
 }
 
-function greedy(logits: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) if ((logits[i] ?? NaN) > (logits[best] ?? NaN)) best = i;
-  return best;
-}
-
-/** Largest difference over the largest expected magnitude. */
-function relativeError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let worst = 0;
-  let largest = 0;
-  for (let i = 0; i < expected.length; i++) {
-    worst = Math.max(worst, Math.abs((found[i] ?? NaN) - (expected[i] ?? NaN)));
-    largest = Math.max(largest, Math.abs(expected[i] ?? NaN));
-  }
-  return found.length === expected.length ? worst / largest : NaN;
-}
-
-/** Every greedy token follows from those before it. */
+/** Every token after the prompt is the likeliest one. */
 function expectGreedy(logits: Tensor, prompt: number, tokens: readonly number[]): void {
-  expect(tokens.slice(prompt).map((_, i) => greedy(row(logits, prompt + i - 1)))).toEqual(tokens.slice(prompt));
+  expect(likeliest(logits.data, columnCount(logits)).slice(prompt - 1, -1)).toEqual(tokens.slice(prompt));
 }
 
 // Computed with transformers 5.23 in float32, as the model's README tells.

@@ -57,10 +57,10 @@ describe('architectureOf', () => {
 });
 
 describe('configs', () => {
-  const { parse, build } = architectureOf(llamaConfig);
+  const architecture = architectureOf(llamaConfig);
 
   test('have their defaults filled in, null counting as missing', () => {
-    expect(parse({ ...llamaConfig, num_key_value_heads: null })).toMatchObject({
+    expect(architecture.parse({ ...llamaConfig, num_key_value_heads: null })).toMatchObject({
       vocab_size: 32_000,
       hidden_act: 'silu',
     });
@@ -78,7 +78,7 @@ describe('configs', () => {
     [{ num_key_value_heads: 3 }, 'num_key_value_heads'],
     [{ head_dim: 7 }, 'head_dim'],
   ])('%o is refused by its key', (change, key) => {
-    const error = thrown(() => build({ ...llamaConfig, ...change }));
+    const error = thrown(() => architecture.build({ ...llamaConfig, ...change }));
     expect(error).toBeInstanceOf(InvalidConfigError);
     expect(error).toMatchObject({ key });
   });
@@ -87,7 +87,7 @@ describe('configs', () => {
     { rope_scaling: { type: 'linear', factor: 2 }, rope_theta: 500 },
     { rope_parameters: { rope_type: 'linear', factor: 2, rope_theta: 500 } },
   ])('rotary parameters are read in both of their layouts: %o', (change) => {
-    const { graph } = build({ ...llamaConfig, ...change });
+    const { graph } = architecture.build({ ...llamaConfig, ...change });
     const rope = graph.nodes.find((node) => node.op === 'rope');
     expect(rope?.attributes).toMatchObject({ theta: 500, scaling: { type: 'linear', factor: 2 } });
   });

@@ -1,10 +1,27 @@
 import type { Architecture, HfConfig } from '../architecture.ts';
 import { UnsupportedArchitectureError } from '../errors.ts';
+import { falcon } from './falcon.ts';
+import { gemma2 } from './gemma2.ts';
+import { gemma3 } from './gemma3.ts';
+import { gpt2 } from './gpt2.ts';
+import { gptBigCode } from './gpt-bigcode.ts';
 import { gptNeoX } from './gpt-neox.ts';
+import { gptJ } from './gptj.ts';
 import { llama } from './llama.ts';
+import { mistral } from './mistral.ts';
+import { mpt } from './mpt.ts';
+import { opt } from './opt.ts';
+import { phi3 } from './phi3.ts';
+import { qwen2 } from './qwen2.ts';
+import { qwen3 } from './qwen3.ts';
+import { smolLm3 } from './smollm3.ts';
+import { stableLm } from './stablelm.ts';
 
 /** Every architecture. A new one is a file beside this and a line here. */
-export const architectures: readonly Architecture[] = [llama, gptNeoX];
+export const architectures: readonly Architecture[] = [
+  ...[llama, mistral, qwen2, qwen3, smolLm3, phi3, stableLm, gemma2, gemma3],
+  ...[gptNeoX, gptJ, gpt2, gptBigCode, falcon, mpt, opt],
+];
 
 /** The architecture of a config.json, by its `model_type`. @throws {@link UnsupportedArchitectureError} */
 export function architectureOf(config: HfConfig): Architecture {

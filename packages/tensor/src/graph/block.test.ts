@@ -15,7 +15,7 @@ function model() {
   const graph = new Graph();
   const linear = (x: Node, name: string, rows: number, inputs: number) =>
     graph.add('linear', [x, graph.weight(name, [rows, inputs])], { name });
-  let x: Node = graph.add('embed', [graph.add('tokens', [], {}), graph.weight('embed', [10, columns])], {}) as Node;
+  let x: Node = graph.add('embed', [graph.add('tokens', [], {}), graph.weight('embed', [10, columns])], {});
   for (let layer = 0; layer < 2; layer++) {
     const input = x;
     x = graph.block(layer, () => {
@@ -28,7 +28,7 @@ function model() {
       const a = graph.add('add', [input, linear(attended, `${layer}.o`, columns, columns) as Node], {}) as Node;
       const gate = graph.add('silu', [linear(a, `${layer}.gate`, inner, columns) as Node], {}) as Node;
       const gated = graph.add('mul', [gate, linear(a, `${layer}.up`, inner, columns) as Node], {}) as Node;
-      return graph.add('add', [a, linear(gated, `${layer}.down`, columns, inner) as Node], {}) as Node;
+      return graph.add('add', [a, linear(gated, `${layer}.down`, columns, inner) as Node], {});
     });
   }
   return { graph, output: x };

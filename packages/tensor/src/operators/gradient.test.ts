@@ -26,7 +26,7 @@ interface Case<Op extends OperatorName> {
   readonly name?: string;
 }
 
-const one = <Op extends OperatorName>(c: Case<Op>): Case<OperatorName> => c as unknown as Case<OperatorName>;
+const one = <Op extends OperatorName>(c: Case<Op>): Case<OperatorName> => c;
 
 const rope = { headDim: 6, rotaryDim: 4, theta: 100, style: 'half' } as const;
 const attention = { heads: 4, kvHeads: 2, headDim: 3, scale: 0.7, layer: 0 } as const;

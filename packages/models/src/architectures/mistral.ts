@@ -1,0 +1,37 @@
+import { z } from 'zod';
+
+import { defineArchitecture, type Architecture } from '../architecture.ts';
+import { llamaForward, llamaTied } from './parts.ts';
+import { ropeKeys, ropeOf } from './rope-config.ts';
+import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+
+/** Keys and defaults as in transformers' MistralConfig. */
+const schema = z.object({
+  ...ropeKeys,
+  vocab_size: optional(size, 32_000),
+  hidden_size: optional(size, 4096),
+  intermediate_size: optional(size, 14_336),
+  num_hidden_layers: optional(size, 32),
+  num_attention_heads: optional(size, 32),
+  num_key_value_heads: optional(size, 8),
+  head_dim: maybe(size),
+  hidden_act: activation('silu'),
+  rms_norm_eps: optional(positive, 1e-6),
+  max_position_embeddings: optional(size, 131_072),
+  tie_word_embeddings: flag(false),
+  /** Null for none; 4096 where the key is missing. */
+  sliding_window: size.nullable().default(4096),
+});
+
+/** Mistral 7B (Jiang et al. 2023): Llama with a sliding window. Its GGUF files say that they are Llama's. */
+export const mistral: Architecture = defineArchitecture({
+  name: 'mistral',
+  modelTypes: ['mistral'],
+  schema,
+  tied: llamaTied,
+  forward(g, c) {
+    const heads = headsOf(c);
+    const part = { ...heads, rope: ropeOf(c, heads), window: c.sliding_window ?? undefined };
+    return llamaForward(g, c, () => part);
+  },
+});
