@@ -133,7 +133,7 @@ export class WriteError extends LlmError {
   readonly systemCode: string | undefined;
 
   constructor(path: string, cause: unknown) {
-    const systemCode = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
+    const systemCode = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : undefined;
     const reason =
       systemCode === 'ENOSPC'
         ? 'the disk is full. Free some space and run again'
