@@ -67,4 +67,10 @@ export interface Checkpoint extends Disposable {
 
   /** Undefined where the model has none. */
   chatTemplate(): ChatTemplate | undefined;
+
+  /**
+   * What else belongs into a folder of this model, by file name: tokenizer, chat template, generation settings, licence. All but
+   * config.json and the weights; made up from the metadata where the file is GGUF.
+   */
+  companionFiles(): ReadonlyMap<string, Uint8Array>;
 }

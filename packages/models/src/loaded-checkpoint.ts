@@ -20,6 +20,7 @@ export interface CheckpointParts {
   readonly weights: WeightSource;
   readonly chatTemplate: { readonly source: string; readonly tokens: Readonly<Record<string, string>> } | undefined;
   readonly loadTokenizer: () => Promise<Tokenizer>;
+  readonly companionFiles: () => ReadonlyMap<string, Uint8Array>;
 }
 
 /** A checkpoint of any format. */
@@ -35,6 +36,7 @@ export class LoadedCheckpoint implements Checkpoint {
   readonly #weights: WeightSource;
   readonly #chatTemplate: CheckpointParts['chatTemplate'];
   readonly #loadTokenizer: () => Promise<Tokenizer>;
+  readonly #companionFiles: () => ReadonlyMap<string, Uint8Array>;
   readonly #matrices = new Map<string, Matrix>();
   readonly #conversions = new Map<string, WeightConversion>();
   #tokenizer: Promise<Tokenizer> | undefined;
@@ -52,6 +54,7 @@ export class LoadedCheckpoint implements Checkpoint {
     this.#weights = parts.weights;
     this.#chatTemplate = parts.chatTemplate;
     this.#loadTokenizer = parts.loadTokenizer;
+    this.#companionFiles = parts.companionFiles;
   }
 
   get conversions(): ReadonlyMap<string, WeightConversion> {
@@ -100,6 +103,10 @@ export class LoadedCheckpoint implements Checkpoint {
 
   chatTemplate(): ChatTemplate | undefined {
     return this.#chatTemplate && new JinjaChatTemplate(this.#chatTemplate.source, this.#chatTemplate.tokens);
+  }
+
+  companionFiles(): ReadonlyMap<string, Uint8Array> {
+    return this.#companionFiles();
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '@llm/tensor';
-import { HALF_MAX, HALF_MIN, ROUND, roundToHalf } from './half.ts';
+import { fround, HALF_MAX, HALF_MIN, ROUND, roundToHalf } from './half.ts';
 
 /**
  * How a group of weights is mapped to integers `q` in 0 .. 2^bits - 1.
@@ -76,7 +76,7 @@ export function fitRange(grid: Grid, low: number, high: number, ratio: number, o
   } else if (grid.scheme === 'asym') {
     const bottom = Math.min(low, 0) * ratio;
     out.scale = halfScale(Math.max(high, 0) * ratio - bottom, maxCode);
-    out.zeroPoint = out.scale === 0 ? 0 : clamp(roundEven(Math.fround(-bottom / out.scale)), maxCode);
+    out.zeroPoint = out.scale === 0 ? 0 : clamp(roundEven(fround(-bottom / out.scale)), maxCode);
   } else {
     // A ratio below 1 clips both ends alike.
     const clipped = ((high - low) / 2) * (1 - ratio);
@@ -101,12 +101,12 @@ export function fitGroup(grid: Grid, weights: Float32Array, begin: number, end: 
 /** The code of one weight. */
 export function encode(maxCode: number, group: GroupParameters, weight: number): number {
   if (group.scale === 0) return group.zeroPoint;
-  return clamp(roundEven(Math.fround((weight - group.minimum) / group.scale)) + group.zeroPoint, maxCode);
+  return clamp(roundEven(fround((weight - group.minimum) / group.scale)) + group.zeroPoint, maxCode);
 }
 
 /** The weight that a code stands for: exact in single precision but for the one rounding of `min`. */
 export function decode(group: GroupParameters, code: number): number {
-  return Math.fround(group.scale * (code - group.zeroPoint) + group.minimum);
+  return fround(group.scale * (code - group.zeroPoint) + group.minimum);
 }
 
 /** Squared error of a group under a grid, each element weighted by the importance of its column if that is given. */
@@ -124,7 +124,7 @@ export function groupError(
   let error = 0;
   for (let i = begin; i < end; i++) {
     const w = weights[i] ?? 0;
-    let q = Math.fround((w - minimum) / divisor) + ROUND - ROUND + zeroPoint;
+    let q = fround((w - minimum) / divisor) + ROUND - ROUND + zeroPoint;
     q = q < 0 ? 0 : q > maxCode ? maxCode : q;
     const d = w - (scale * (q - zeroPoint) + minimum);
     error += importance ? d * d * (importance[column + i - begin] ?? 0) : d * d;
@@ -143,7 +143,7 @@ function clamp(code: number, maxCode: number): number {
 /** range / steps as a half; never 0 for a range that is not, because a lost scale would lose the group. */
 function halfScale(range: number, steps: number): number {
   if (range === 0) return 0;
-  const quotient = Math.fround(range) / steps;
+  const quotient = fround(range) / steps;
   const scale = roundToHalf(quotient);
   return scale === 0 ? Math.sign(quotient) * HALF_MIN : saturate(scale);
 }

@@ -30,9 +30,19 @@ export {
   type Encode,
   type SequenceOptions,
 } from './calibration/sequences.ts';
+export { quantizeByGram } from './methods/gram-clip.ts';
+export { hqq, type HqqOptions } from './methods/hqq.ts';
+export {
+  scaledStatistics,
+  searchScale,
+  type ScaleCandidate,
+  type ScaledLayer,
+  type ScaleSearchOptions,
+} from './methods/awq.ts';
 export { columnOrders, type ColumnOrder } from './methods/column-order.ts';
 export { gptq, type GptqOptions, type GptqResult } from './methods/gptq.ts';
 export { outputError, rowOutputErrors } from './methods/output-error.ts';
+export { quantize, type Progress, type QuantizeOptions } from './quantize.ts';
 export { findTargets, type Target } from './targets.ts';
 export {
   planLayers,

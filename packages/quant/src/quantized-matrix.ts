@@ -2,7 +2,7 @@ import { ShapeMismatchError } from '@llm/tensor';
 import { UnquantizableWeightError } from './errors.ts';
 import { clipRatios, fitGroupBySearch, type ClipSearch } from './clip-search.ts';
 import { fitGroup, groupCount, groupLength, validateGrid, type Grid, type GroupParameters } from './grid.ts';
-import { HALF_MAX, ROUND } from './half.ts';
+import { fround, HALF_MAX, ROUND } from './half.ts';
 import { fitMultiplier } from './two-level.ts';
 
 /** A weight matrix [rows][columns] as integers and the grids that they refer to. */
@@ -78,7 +78,7 @@ export function encodeGroup(
   const maxCode = 2 ** matrix.grid.bits - 1;
   const divisor = scale === 0 ? Infinity : scale;
   for (let i = begin; i < end; i++) {
-    const q = Math.fround(((weights[i] ?? 0) - minimum) / divisor) + ROUND - ROUND + zeroPoint;
+    const q = fround(((weights[i] ?? 0) - minimum) / divisor) + ROUND - ROUND + zeroPoint;
     codes[i] = q < 0 ? 0 : q > maxCode ? maxCode : q;
   }
 }

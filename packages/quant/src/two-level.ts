@@ -1,4 +1,5 @@
 import { groupError, type Grid, type GroupParameters } from './grid.ts';
+import { fround } from './half.ts';
 
 /** Multipliers are stored in 4 bits, less one. */
 const LARGEST = 16;
@@ -25,7 +26,7 @@ export function fitMultiplier(
   let best = Math.max(1, Math.min(LARGEST, near));
   let least = Infinity;
   for (let multiplier = Math.max(1, near - 2); multiplier <= Math.min(LARGEST, near + 2); multiplier++) {
-    trial.scale = Math.fround(rowScale * multiplier);
+    trial.scale = fround(rowScale * multiplier);
     const zero = -bottom / trial.scale;
     const candidates = grid.scheme === 'asym' ? new Set([Math.floor(zero), Math.ceil(zero)]) : [group.zeroPoint];
     for (const zeroPoint of candidates) {
@@ -37,6 +38,6 @@ export function fitMultiplier(
       group.zeroPoint = trial.zeroPoint;
     }
   }
-  group.scale = Math.fround(rowScale * best);
+  group.scale = fround(rowScale * best);
   return best;
 }

@@ -44,7 +44,7 @@ export class StatisticsCollector {
     for (let begin = 0; begin < data.length; begin += this.columns) {
       for (let c = 0; c < this.columns; c++) {
         const value = data[begin + c] as number;
-        this.#absolute[c] = (this.#absolute[c] as number) + Math.abs(value);
+        this.#absolute[c] = (this.#absolute[c] as number) + (value < 0 ? -value : value);
         this.#squares[c] = (this.#squares[c] as number) + value * value;
       }
     }

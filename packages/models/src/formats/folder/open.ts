@@ -10,6 +10,7 @@ import { readJsonObject } from '../../read-file.ts';
 import type { WeightSource } from '../../weight-source.ts';
 import { PackedWeights } from '../packed/weights.ts';
 import { DenseWeights } from '../safetensors/weights.ts';
+import { companionsOfFolder } from './companion-files.ts';
 import { chatTemplateOfFolder, tokenizerOfFolder } from './tokenizer-files.ts';
 import { openWeightFiles, type WeightFiles } from './weight-files.ts';
 
@@ -43,6 +44,7 @@ export function openFolder(path: string): LoadedCheckpoint {
     weights: weightsOf(path, configPath, config, files, (name) => architecture.isTransposed(name)),
     chatTemplate,
     loadTokenizer: () => tokenizerOfFolder(path, names),
+    companionFiles: () => companionsOfFolder(path, names),
   });
 }
 

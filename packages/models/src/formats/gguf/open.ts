@@ -37,6 +37,7 @@ export function openGguf(path: string): LoadedCheckpoint {
         if (!json) throw new TokenizerError(path, 'the file has no tokenizer');
         return new HuggingFaceTokenizer(path, json);
       }),
+    companionFiles: () => companionsOfGguf(metadata),
   });
 }
 
@@ -62,6 +63,19 @@ function asGgufFile({ metadata, tensors }: GgufHeader, file: StoredFile): GgufFi
 function eosTokenIds(metadata: GgufMetadata): readonly number[] {
   const ids = ['eos', 'eot', 'eom'].map((name) => metadata.integer(`tokenizer.ggml.${name}_token_id`));
   return [...new Set(ids.filter((id) => id !== undefined))];
+}
+
+/** The folder's files that say what the metadata say. */
+function companionsOfGguf(metadata: GgufMetadata): Map<string, Uint8Array> {
+  const template = chatTemplate(metadata);
+  const [ends, begin] = [eosTokenIds(metadata), metadata.integer('tokenizer.ggml.bos_token_id')];
+  const files: Record<string, unknown> = {
+    'tokenizer.json': tokenizerJsonFromGguf(metadata),
+    'tokenizer_config.json': template && { ...template.tokens, chat_template: template.source },
+    'generation_config.json': { ...(begin !== undefined && { bos_token_id: begin }), eos_token_id: ends },
+  };
+  const given = Object.entries(files).filter(([, content]) => content !== undefined);
+  return new Map(given.map(([name, content]) => [name, Buffer.from(JSON.stringify(content, null, 2))]));
 }
 
 function chatTemplate(

@@ -1,0 +1,147 @@
+import { sgemm } from '@llm/tensor';
+import { clipRatios, type ClipSearch } from '../clip-search.ts';
+import { fitRange, groupCount, groupLength, type Grid, type GroupParameters } from '../grid.ts';
+import { fround, ROUND } from '../half.ts';
+import {
+  checkWeights,
+  emptyMatrix,
+  encodeGroup,
+  quantizeMatrix,
+  writeGroup,
+  type QuantizedMatrix,
+} from '../quantized-matrix.ts';
+
+/** Floats that the trials of one product may take together. */
+const TRIAL_FLOATS = 2 ** 23;
+
+/**
+ * Rounds to nearest with the range of each group that gives its outputs the least error, δ G_gg δᵀ for the part G_gg of the Gram
+ * matrix that belongs to the group: AWQ's clip search over all tokens, without running them again. The range as it is is always
+ * among the candidates.
+ *
+ * @param weights - [rows, columns]
+ * @param gram - [columns, columns]
+ */
+export async function quantizeByGram(
+  weights: Float32Array,
+  rows: number,
+  columns: number,
+  grid: Grid,
+  gram: Float32Array,
+  search: ClipSearch = {},
+  name = 'weights',
+): Promise<QuantizedMatrix> {
+  checkWeights(weights, columns, name);
+  const ratios = clipRatios(grid.bits, search);
+  if (grid.scales === 'two-level') {
+    // Scales of a row hang together: weigh the columns by themselves.
+    const importance = Float32Array.from({ length: columns }, (_, c) => gram[c * columns + c] as number);
+    return quantizeMatrix(weights, rows, columns, grid, { clipSearch: search, importance, name });
+  }
+  const matrix = emptyMatrix(grid, rows, columns);
+  const length = groupLength(grid, columns);
+  const groups = groupCount(grid, columns);
+  const group: GroupParameters = { scale: 0, zeroPoint: 0, minimum: 0 };
+  for (let g = 0; g < groups; g++) {
+    const column = g * length;
+    const width = Math.min(length, columns - column);
+    const best = await bestRatios(
+      weights,
+      rows,
+      columns,
+      column,
+      width,
+      grid,
+      blockOf(gram, columns, column, width),
+      ratios,
+    );
+    for (let row = 0; row < rows; row++) {
+      const begin = row * columns + column;
+      const [low, high] = rangeOf(weights, begin, begin + width);
+      fitRange(grid, low, high, best[row] as number, group);
+      writeGroup(matrix, row * groups + g, group);
+      encodeGroup(matrix, weights, begin, begin + width, group);
+    }
+  }
+  return matrix;
+}
+
+/** For each row the ratio with the least error in one group. */
+async function bestRatios(
+  weights: Float32Array,
+  rows: number,
+  columns: number,
+  column: number,
+  width: number,
+  grid: Grid,
+  gram: Float32Array,
+  ratios: readonly number[],
+): Promise<Float64Array> {
+  const best = new Float64Array(rows);
+  const least = new Float64Array(rows).fill(Infinity);
+  const together = Math.max(1, Math.floor(TRIAL_FLOATS / (rows * width)));
+  for (let first = 0; first < ratios.length; first += together) {
+    const trials = ratios.slice(first, first + together);
+    const errors = new Float32Array(trials.length * rows * width);
+    for (const [t, ratio] of trials.entries())
+      for (let row = 0; row < rows; row++)
+        writeErrors(weights, row * columns + column, width, grid, ratio, errors, (t * rows + row) * width);
+    const product = await sgemm({ m: trials.length * rows, n: width, k: width, a: errors, b: gram });
+    for (const [t, ratio] of trials.entries())
+      for (let row = 0; row < rows; row++) {
+        const at = (t * rows + row) * width;
+        let error = 0;
+        for (let i = at; i < at + width; i++) error += (errors[i] as number) * (product[i] as number);
+        if (error >= (least[row] as number)) continue;
+        least[row] = error;
+        best[row] = ratio;
+      }
+  }
+  // NaN would leave nothing chosen; a Gram matrix that was checked has none.
+  return best.map((ratio) => ratio || 1);
+}
+
+/** w - w' of one group under one ratio. */
+function writeErrors(
+  weights: Float32Array,
+  begin: number,
+  width: number,
+  grid: Grid,
+  ratio: number,
+  out: Float32Array,
+  at: number,
+): void {
+  const maxCode = 2 ** grid.bits - 1;
+  const [low, high] = rangeOf(weights, begin, begin + width);
+  const group: GroupParameters = { scale: 0, zeroPoint: 0, minimum: 0 };
+  fitRange(grid, low, high, ratio, group);
+  const { scale, zeroPoint, minimum } = group;
+  const divisor = scale === 0 ? Infinity : scale;
+  for (let i = 0; i < width; i++) {
+    const w = weights[begin + i] as number;
+    let q = fround((w - minimum) / divisor) + ROUND - ROUND + zeroPoint;
+    q = q < 0 ? 0 : q > maxCode ? maxCode : q;
+    out[at + i] = w - (scale * (q - zeroPoint) + minimum);
+  }
+}
+
+function rangeOf(weights: Float32Array, begin: number, end: number): [number, number] {
+  let low = Infinity;
+  let high = -Infinity;
+  for (let i = begin; i < end; i++) {
+    const w = weights[i] as number;
+    if (w < low) low = w;
+    if (w > high) high = w;
+  }
+  return [low, high];
+}
+
+/** The square of the Gram matrix on its diagonal that belongs to some neighbouring columns. */
+function blockOf(gram: Float32Array, columns: number, column: number, width: number): Float32Array {
+  const block = new Float32Array(width * width);
+  for (let i = 0; i < width; i++) {
+    const from = (column + i) * columns + column;
+    block.set(gram.subarray(from, from + width), i * width);
+  }
+  return block;
+}
