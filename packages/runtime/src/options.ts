@@ -66,6 +66,8 @@ type LoadDefaults = Required<Pick<LoadOptions, 'weights' | 'groupSize' | 'scheme
 export interface GenerateOptions extends SamplingOptions {
   /** Default: as many as the context holds. */
   readonly maxTokens?: number;
+  /** 0 (default) takes the most likely token; 1 draws from the model's own distribution. */
+  readonly temperature?: number;
   /** Texts that end the generation, and are not part of it. */
   readonly stop?: string | readonly string[];
   /** Token ids that end the generation. Default: the model's own end of text; an empty list for none. */

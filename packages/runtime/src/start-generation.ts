@@ -19,7 +19,15 @@ export function startGeneration(
   options: GenerateOptions,
   finished: (answer: Answer) => void,
 ): Generation {
-  const { stop = [], stopTokens = checkpoint.eosTokenIds, signal, logProbabilities, maxTokens, ...sampling } = options;
+  const {
+    stop = [],
+    stopTokens = checkpoint.eosTokenIds,
+    signal,
+    logProbabilities,
+    maxTokens,
+    temperature = 0,
+    ...rest
+  } = options;
   const room = contextLength - sequence.length - prompt.length;
   return new Generation({
     begin: (onTokens) => {
@@ -28,7 +36,7 @@ export function startGeneration(
         prompt,
         {
           maxTokens: Math.min(maxTokens ?? Infinity, room + 1),
-          sampling,
+          sampling: { temperature, ...rest },
           stopTokens,
           ...(logProbabilities !== undefined && { logProbabilities }),
         },
