@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 
 import { demoModel, sharedData } from '../../../tools/test/shared-data.mjs';
@@ -7,6 +7,8 @@ import { Model } from './model.ts';
 import type { LoadOptions } from './options.ts';
 
 // What other implementations computed in float32 or float64 from the same weights.
+
+jest.setTimeout(60_000);
 
 const exact: LoadOptions = { compute: 'f32', kvCache: { type: 'f32' } };
 
@@ -111,7 +113,7 @@ describe.each([
       .replace(/[ \t]*\n\s*/g, '\n');
     const ids = model.tokenizer.encode(tail, { addSpecialTokens: false });
     expect(ids.slice(0, 32)).toEqual(reference?.perplexity.first_ids);
-    for (let window = 0; window < 4; window++) {
+    for (let window = 0; window < 2; window++) {
       const loss = await meanLoss(model, [[first, ...ids.slice(window * 255, (window + 1) * 255)]]);
       expect(loss).toBeCloseTo(reference?.perplexity.window_mean_nll[window] ?? NaN, 3);
     }
@@ -170,16 +172,16 @@ interface SmolReference {
       (await logProbabilities(model, ids)).forEach((value, i) => {
         expect(value).toBeCloseTo(next_logprob[i] ?? NaN, 3);
       });
-      expect(await greedyTokens(model, ids, 12)).toEqual(greedy_ids.slice(0, 12));
+      expect(await greedyTokens(model, ids, 48)).toEqual(greedy_ids);
     }
   });
 
-  test('loss of a window of wikitext', async () => {
+  test('log-probabilities of wikitext', async () => {
     const model = await modelAt(file);
-    const { ids, window_mean_nll } = json(`${smol ?? ''}/perplexity.json`) as {
-      ids: number[];
-      window_mean_nll: number[];
-    };
-    expect(await meanLoss(model, [ids.slice(0, 512)])).toBeCloseTo(window_mean_nll[0] ?? NaN, 3);
+    const { ids, token_nll } = json(`${smol ?? ''}/perplexity.json`) as { ids: number[]; token_nll: number[][] };
+    const window = await logProbabilities(model, ids.slice(0, 100));
+    window.forEach((value, i) => {
+      expect(value).toBeCloseTo(-(token_nll[0]?.[i] ?? NaN), 3);
+    });
   });
 });
