@@ -53,3 +53,11 @@ export class CalibrationError extends LlmError {
     super('CALIBRATION', message, options);
   }
 }
+
+/** The automatic flow cannot go on: the evaluation failed, or there was no time for a single trial. */
+export class TuneError extends LlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    const cause = options?.cause instanceof Error ? ` (${options.cause.message})` : '';
+    super('TUNE', `${message}${cause}. What was found so far is kept: the same call goes on from there.`, options);
+  }
+}

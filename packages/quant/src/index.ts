@@ -1,5 +1,12 @@
 export { clipRatios, fitGroupBySearch, type ClipSearch } from './clip-search.ts';
-export { CalibrationError, DiskFullError, OutputError, RecipeError, UnquantizableWeightError } from './errors.ts';
+export {
+  CalibrationError,
+  DiskFullError,
+  OutputError,
+  RecipeError,
+  TuneError,
+  UnquantizableWeightError,
+} from './errors.ts';
 export {
   decode,
   encode,
@@ -53,3 +60,19 @@ export {
   type Recipe,
 } from './recipe.ts';
 export type { LayerReport, QuantizationReport } from './report.ts';
+export { autoQuantize, type AutoQuantizeOptions, type TuneResult } from './autotune/auto-quantize.ts';
+export type { Candidate, CandidateSpace } from './autotune/candidates.ts';
+export {
+  judge,
+  relativeLoss,
+  type Evaluate,
+  type Evaluation,
+  type EvaluationRequest,
+  type EvaluationTarget,
+  type Verdict,
+} from './autotune/evaluation.ts';
+export { allocate, type LayerOption } from './autotune/allocation.ts';
+export { tuneHtml } from './autotune/report/html.ts';
+export { tuneMarkdown } from './autotune/report/markdown.ts';
+export type { TuneReport } from './autotune/report/tune-report.ts';
+export type { Trial } from './autotune/trial.ts';

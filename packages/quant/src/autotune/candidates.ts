@@ -1,0 +1,68 @@
+import type { LayerRecipe, MethodName, Recipe } from '../recipe.ts';
+
+/** What the tuner may combine. */
+export interface CandidateSpace {
+  /** Default: every method there is. */
+  readonly methods?: readonly MethodName[];
+  /** Default [4]. */
+  readonly bits?: readonly number[];
+  /** Default [128, 64, 32]. */
+  readonly groupSizes?: readonly number[];
+  /** Default ['sym', 'asym']. */
+  readonly schemes?: readonly NonNullable<LayerRecipe['scheme']>[];
+  /** Bits of the output head and the embedding; default [8]. */
+  readonly headBits?: readonly number[];
+}
+
+/** A recipe to be tried, with what it is expected to cost a user. */
+export interface Candidate {
+  /** The same recipe has the same name in every run. */
+  readonly name: string;
+  readonly recipe: Recipe;
+  /** Stored bits of a weight, scales and zero points included; decoding time grows with it. */
+  readonly bitsPerWeight: number;
+}
+
+/** Cheap to make comes first among recipes that cost the user the same. */
+const effort: Readonly<Record<string, number>> = {
+  rtn: 0,
+  hqq: 1,
+  awq: 2,
+  gptq: 3,
+  'awq+gptq': 4,
+  teq: 5,
+  signround: 6,
+};
+
+/** All combinations, those that run fastest first, among equals those that are made quickest. */
+export function candidates(space: CandidateSpace, methods: readonly MethodName[]): Candidate[] {
+  const { bits = [4], groupSizes = [128, 64, 32], schemes = ['sym', 'asym'], headBits = [8] } = space;
+  const list: Candidate[] = [];
+  for (const method of space.methods ?? methods)
+    for (const bit of bits)
+      for (const groupSize of groupSizes)
+        for (const scheme of schemes)
+          for (const head of headBits) {
+            const recipe: Recipe = { method, bits: bit, groupSize, scheme, head: { bits: head } };
+            list.push({ name: recipeName(recipe), recipe, bitsPerWeight: bitsPerWeight(recipe) });
+          }
+  return list.sort(
+    (a, b) => a.bitsPerWeight - b.bitsPerWeight || (effort[a.recipe.method] ?? 9) - (effort[b.recipe.method] ?? 9),
+  );
+}
+
+/** "gptq w4 g128 asym head8"; names the parts that differ between candidates. */
+export function recipeName({ method, bits = 4, groupSize = 32, scheme = 'sym', head, layers = [] }: Recipe): string {
+  const group = groupSize === -1 ? 'per-channel' : `g${groupSize}`;
+  const headPart = head === false ? 'head-kept' : `head${head?.bits ?? 8}`;
+  const mixed = layers.length > 0 ? ` +${layers.length} layers` : '';
+  return `${method} w${bits} ${group} ${scheme} ${headPart}${mixed}`;
+}
+
+/** Bits per weight of the linears: codes, a float16 scale per group, and a zero point or minimum where the scheme has one. */
+function bitsPerWeight({ bits = 4, groupSize = 32, scheme = 'sym' }: Recipe): number {
+  // 5 to 7 bits are stored in 8.
+  const stored = bits > 4 ? 8 : bits;
+  const perGroup = 16 + (scheme === 'asym' ? 4 : scheme === 'min' ? 16 : 0);
+  return groupSize === -1 ? stored : stored + perGroup / groupSize;
+}

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Evaluation } from './evaluation.ts';
+import type { Trial } from './trial.ts';
+
+interface State {
+  readonly key: string;
+  readonly baseline?: Evaluation;
+  readonly trials: Readonly<Record<string, Trial>>;
+}
+
+/**
+ * What a tuning run has found, on disk after each trial: a run that was killed goes on with it, and comes to the same answer.
+ * Findings of another source or other options do not count.
+ */
+export class TuneJournal {
+  readonly #path: string;
+  #state: State;
+
+  private constructor(path: string, state: State) {
+    this.#path = path;
+    this.#state = state;
+  }
+
+  static async open(path: string, facts: unknown): Promise<TuneJournal> {
+    const key = createHash('sha256').update(JSON.stringify(facts)).digest('hex');
+    const text = await readFile(path, 'utf8').catch(() => '');
+    const found = text === '' ? undefined : (JSON.parse(text) as State);
+    return new TuneJournal(path, found?.key === key ? found : { key, trials: {} });
+  }
+
+  get baseline(): Evaluation | undefined {
+    return this.#state.baseline;
+  }
+
+  trial(name: string): Trial | undefined {
+    return this.#state.trials[name];
+  }
+
+  async keepBaseline(baseline: Evaluation): Promise<void> {
+    await this.#write({ ...this.#state, baseline });
+  }
+
+  async keep(trial: Trial): Promise<void> {
+    await this.#write({ ...this.#state, trials: { ...this.#state.trials, [trial.name]: trial } });
+  }
+
+  async #write(state: State): Promise<void> {
+    this.#state = state;
+    await mkdir(dirname(this.#path), { recursive: true });
+    // A kill leaves the old file or the new one, never half of one.
+    await writeFile(`${this.#path}.new`, JSON.stringify(state));
+    await rename(`${this.#path}.new`, this.#path);
+  }
+}

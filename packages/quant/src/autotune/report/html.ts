@@ -1,0 +1,113 @@
+import type { Trial } from '../trial.ts';
+import { escapeHtml, scatter, type PlotPoint } from './scatter.ts';
+import type { TuneReport } from './tune-report.ts';
+import { lossText, megabytes, scoreText, verdictText } from './wording.ts';
+
+/** The report as one page that needs nothing from elsewhere: verdict, plots, trials, layers, how to reproduce. */
+export function tuneHtml(report: TuneReport): string {
+  const { result } = report;
+  const speed = result.trials.some((trial) => trial.millisecondsPerToken !== undefined);
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>INT4 for ${escapeHtml(report.model)}</title>
+<style>${style}</style>
+<main>
+<header>
+<p class="eyebrow">INT4 for ${escapeHtml(report.model)}</p>
+<h1 class="${result.passed ? 'good' : 'bad'}">${result.passed ? 'Within tolerance' : 'Not within tolerance'}</h1>
+<p class="lead">${escapeHtml(verdictText(report))}</p>
+</header>
+<dl class="facts">${facts(report)
+    .map(([name, value]) => `<div><dt>${name}</dt><dd>${escapeHtml(value)}</dd></div>`)
+    .join('')}</dl>
+<section><h2>Loss and size</h2>${plot(report, (trial) => trial.bytes / 1e6, 'size, MB')}</section>
+${speed ? `<section><h2>Loss and speed</h2>${plot(report, (trial) => trial.millisecondsPerToken ?? Number.NaN, 'ms per token')}</section>` : ''}
+<section><h2>Trials</h2>${trialTable(report)}</section>
+<section><h2>Layers of ${escapeHtml(result.best.name)}</h2>${layerMap(result.best)}</section>
+<section><h2>Do it again</h2><pre>${escapeHtml(report.command)}</pre>
+<p class="faint">${escapeHtml(report.machine)}; ${escapeHtml(report.date)}; ${(result.seconds / 60).toFixed(1)} minutes.</p></section>
+</main>
+</html>
+`;
+}
+
+function facts({ result, readBandwidth }: TuneReport): [string, string][] {
+  const { best, baseline } = result;
+  const speed = best.millisecondsPerToken;
+  // The weights of a token are nearly the file: what could be read in that time.
+  const share = speed !== undefined && readBandwidth ? best.bytes / (speed / 1000) / readBandwidth : undefined;
+  return [
+    ['recipe', best.name],
+    ['loss', best.relativeLoss === undefined ? 'not measured' : lossText(best.relativeLoss)],
+    ['score', `${best.evaluation ? scoreText(best.evaluation.score) : '?'} of ${scoreText(baseline.score)}`],
+    ['size', `${megabytes(best.bytes)} MB`],
+    ...(speed === undefined ? [] : ([['speed', `${(1000 / speed).toFixed(1)} tokens/s`]] as [string, string][])),
+    ...(share === undefined ? [] : ([['of read bandwidth', `${(share * 100).toFixed(0)} %`]] as [string, string][])),
+    ['trials', String(result.trials.length)],
+  ];
+}
+
+function plot({ result }: TuneReport, x: (trial: Trial) => number, xTitle: string): string {
+  const points = result.trials.flatMap((trial): PlotPoint[] => {
+    if (trial.relativeLoss === undefined || !Number.isFinite(x(trial))) return [];
+    const kind = trial.name === result.best.name ? 'best' : trial.verdict === 'pass' ? 'pass' : 'fail';
+    return [{ x: x(trial), y: trial.relativeLoss * 100, label: trial.name, kind }];
+  });
+  if (points.length === 0) return '<p class="faint">No trial was measured.</p>';
+  // The best last, so that it is not covered.
+  points.sort((a, b) => Number(a.kind === 'best') - Number(b.kind === 'best'));
+  return `<figure>${scatter(points, { xTitle, yTitle: 'loss, %', limit: result.tolerance * 100 })}<figcaption>The line is the tolerance; below it a recipe passes. Filled: passes. Large: chosen.</figcaption></figure>`;
+}
+
+function trialTable({ result }: TuneReport): string {
+  const rows = result.trials.map((trial) => {
+    const cells = [
+      trial.relativeLoss === undefined ? '' : lossText(trial.relativeLoss),
+      trial.evaluation === undefined ? '' : scoreText(trial.evaluation.score),
+      trial.divergence?.toFixed(4) ?? '',
+      megabytes(trial.bytes),
+      trial.millisecondsPerToken?.toFixed(2) ?? '',
+      (trial.quantizeSeconds + (trial.evaluateSeconds ?? 0)).toFixed(1),
+    ];
+    const note = trial.reason ? `<span class="faint">${escapeHtml(trial.reason)}</span>` : '';
+    return `<tr class="${trial.name === result.best.name ? 'best' : ''}"><th>${escapeHtml(trial.name)}</th><td class="${trial.verdict}">${trial.verdict} ${note}</td>${cells.map((cell) => `<td class="number">${cell}</td>`).join('')}</tr>`;
+  });
+  const head = ['recipe', 'verdict', 'loss', 'score', 'KL', 'MB', 'ms/token', 'seconds'];
+  return `<div class="scroll"><table><thead><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
+}
+
+/** A row per kind of layer, a column per decoder block; the darker the greater the error, ringed where there are 8 bits. */
+function layerMap({ layers }: Trial): string {
+  const worst = Math.max(...layers.map(({ relativeError }) => relativeError), Number.MIN_VALUE);
+  const rows = new Map<string, string[]>();
+  for (const { weight, bits, groupSize, relativeError } of layers) {
+    const kind = weight.replace(/^.*\.\d+\./, '').replace(/\.weight$/, '');
+    const title = `${weight}: ${bits} bits, groups of ${groupSize}, error ${(relativeError * 100).toFixed(2)} %`;
+    const cell = `<span class="cell${bits > 4 ? ' wide' : ''}" style="--share:${((relativeError / worst) * 100).toFixed(0)}%" title="${escapeHtml(title)}"></span>`;
+    rows.set(kind, [...(rows.get(kind) ?? []), cell]);
+  }
+  const lines = [...rows].map(
+    ([kind, cells]) => `<div class="layers"><span>${escapeHtml(kind)}</span><div>${cells.join('')}</div></div>`,
+  );
+  return `${lines.join('')}<p class="faint">Relative error of the weights, darkest ${(worst * 100).toFixed(1)} %; ringed: more than 4 bits. Blocks from left to right.</p>`;
+}
+
+const style = `
+:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--faint:#667080;--rule:#e3e6ea;--accent:#0b6bcb;--good:#14794a;--bad:#b3261e;--panel:#f6f7f9}
+@media (prefers-color-scheme:dark){:root{--ink:#e8eaed;--paper:#14171a;--faint:#9aa4b0;--rule:#2c3238;--accent:#6cb2ff;--good:#5fd39a;--bad:#ff8a80;--panel:#1c2024}}
+*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
+main{max-width:60rem;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:2rem;line-height:1.2;margin:.2rem 0 .6rem}h2{font-size:1.15rem;margin:2.2rem 0 .8rem}
+.good{color:var(--good)}.bad{color:var(--bad)}.eyebrow{margin:0;color:var(--faint)}.lead{font-size:1.1rem;max-width:46rem;margin:0}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;margin:1.5rem 0 0}.facts div{background:var(--panel);border-radius:.5rem;padding:.7rem .9rem}
+dt{color:var(--faint);font-size:.85rem}dd{margin:0;font-weight:600}
+figure{margin:0}figcaption,.faint{color:var(--faint);font-size:.85rem}svg{width:100%;height:auto;font-size:12px;fill:var(--faint)}
+svg .grid{stroke:var(--rule)}svg .limit{stroke:var(--bad);stroke-dasharray:6 4;stroke-width:1.5}svg .pass{fill:var(--accent)}svg .best{fill:var(--good)}svg .fail{fill:none;stroke:var(--faint);stroke-width:1.5}
+.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{padding:.4rem .6rem;border-bottom:1px solid var(--rule);text-align:left;white-space:nowrap}
+td .faint{white-space:normal}thead th{color:var(--faint);font-weight:500}tbody th{font-weight:500}.number{text-align:right;font-variant-numeric:tabular-nums}tr.best th{color:var(--good);font-weight:700}td.pass{color:var(--good)}td.fail{color:var(--bad)}
+.layers{display:flex;gap:.75rem;align-items:center;margin:.25rem 0}.layers>span{flex:0 0 10rem;font-size:.85rem;color:var(--faint);overflow:hidden;text-overflow:ellipsis}.layers>div{display:flex;flex-wrap:wrap;gap:3px}
+.cell{width:16px;height:16px;border-radius:3px;background:color-mix(in srgb,var(--accent) var(--share),var(--panel))}.cell.wide{outline:2px solid var(--good);outline-offset:-2px}
+pre{background:var(--panel);padding:.9rem;border-radius:.5rem;overflow-x:auto}
+@media (max-width:32rem){.layers{flex-direction:column;align-items:flex-start;gap:.2rem}.layers>span{flex:none}}
+`;

@@ -1,0 +1,58 @@
+import { expect, test } from '@jest/globals';
+import type { Trial } from '../trial.ts';
+import { tuneHtml } from './html.ts';
+import { tuneMarkdown } from './markdown.ts';
+import type { TuneReport } from './tune-report.ts';
+
+const trial = (name: string, loss: number, verdict: Trial['verdict']): Trial => ({
+  name,
+  recipe: { method: 'rtn' },
+  bytes: 60e6,
+  weightError: 0.1,
+  layers: [
+    { weight: 'model.layers.0.mlp.up_proj.weight', bits: 8, groupSize: 32, relativeError: 0.02, bytesAfter: 100 },
+  ],
+  quantizeSeconds: 1,
+  evaluation: { score: 0.5 * (1 - loss) },
+  relativeLoss: loss,
+  verdict,
+  millisecondsPerToken: 4,
+});
+
+function report(passed: boolean): TuneReport {
+  const trials = [trial('rtn w4 g128 sym', 0.03, 'fail'), trial('rtn w4 g32 <sym>', 0.005, passed ? 'pass' : 'fail')];
+  return {
+    model: 'a & b',
+    measure: 'accuracy on lambada_openai',
+    result: { passed, best: trials[1]!, baseline: { score: 0.5 }, tolerance: 0.01, trials, output: 'out', seconds: 90 },
+    command: 'llm tune "a & b"',
+    machine: 'two cores',
+    readBandwidth: 30e9,
+    date: '2026-11-24',
+  };
+}
+
+test('says how it ended, with the numbers', () => {
+  expect(tuneHtml(report(true))).toContain('Within tolerance');
+  expect(tuneHtml(report(true))).toContain(
+    'rtn w4 g32 &lt;sym&gt; is within 1 % of the original: 0.4975 against 0.5000 (−0.50 %)',
+  );
+  expect(tuneMarkdown(report(false))).toContain(
+    'No recipe that was tried is within 1 % of the original. The closest is',
+  );
+});
+
+test('the page asks nothing of the network and lets no name become markup', () => {
+  const html = tuneHtml(report(true));
+  expect(html).not.toMatch(/(src|href)=|url\(|@import/);
+  expect(html).not.toContain('<sym>');
+  expect(html).toContain('a &amp; b');
+});
+
+test('every trial is a row and a dot in both plots; 8 bits are marked', () => {
+  const html = tuneHtml(report(true));
+  expect(html.match(/<tr class/g)).toHaveLength(2);
+  expect(html.match(/<circle/g)).toHaveLength(4);
+  expect(html).toContain('cell wide');
+  expect(tuneMarkdown(report(true))).toContain('| **rtn w4 g32 <sym>** | pass | −0.50 % | 0.4975 |');
+});
