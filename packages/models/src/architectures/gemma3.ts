@@ -74,6 +74,7 @@ export const gemma3: Architecture = defineArchitecture({
         head_dim: headDim,
         query_pre_attn_scalar: wide ? meta.need('embedding_length') / meta.need('attention.head_count') : headDim,
         sliding_window: meta.number('attention.sliding_window'),
+        rope_local_base_freq: meta.number('rope.freq_base_swa'),
         rms_norm_eps: meta.need('attention.layer_norm_rms_epsilon'),
       };
     },

@@ -1,7 +1,8 @@
 import type { Computation, GradientRequest, Gradients, Step } from '../operators/operator.ts';
 import { compute, computeWith } from '../operators/product.ts';
+import { sum } from '../operators/elementwise.ts';
 import { operators } from '../operators/table.ts';
-import { mapTensor, type Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor.ts';
 import type { OperatorName } from './attributes.ts';
 import { productWith, type BlockResult, type HeavyOptions } from './block.ts';
 import { inputsOf, type Values } from './evaluate.ts';
@@ -90,8 +91,8 @@ function* backwards(
     found.forEach((dx, i) => {
       const input = node.inputs[i];
       if (!dx || !input || !needed.has(input)) return;
-      const sum = gradients.get(input);
-      gradients.set(input, sum ? mapTensor(sum, (value, j) => value + (dx.data[j] as number)) : dx);
+      const before = gradients.get(input);
+      gradients.set(input, before ? sum(before, dx) : dx);
     });
     if (!wanted(node)) gradients.delete(node);
   }

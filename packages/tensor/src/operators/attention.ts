@@ -73,11 +73,14 @@ function softmaxRows(scores: FloatArray, firstHead: number, length: number, attr
       if (score > peak) peak = score;
     }
     let total = 0;
-    for (let key = first; key <= query; key++) total += Math.exp((scores[at + key] as number) - peak);
-    for (let key = 0; key < length; key++) {
-      const seen = key >= first && key <= query;
-      scores[at + key] = seen ? Math.exp((scores[at + key] as number) - peak) / total : 0;
+    for (let key = first; key <= query; key++) {
+      const weight = Math.exp((scores[at + key] as number) - peak);
+      scores[at + key] = weight;
+      total += weight;
     }
+    scores.fill(0, at, at + first);
+    for (let key = first; key <= query; key++) scores[at + key] = (scores[at + key] as number) / total;
+    scores.fill(0, at + query + 1, at + length);
   }
 }
 
@@ -90,13 +93,14 @@ function softmaxGradient(
   attributes: AttentionAttributes,
 ): void {
   const { scale, softcap } = attributes;
-  for (let at = 0; at < gradient.length; at += length) {
+  for (let at = 0, query = 0; at < gradient.length; at += length, query = query + 1 === length ? 0 : query + 1) {
     let mean = 0;
-    for (let key = 0; key < length; key++) mean += (probabilities[at + key] as number) * (gradient[at + key] as number);
-    for (let key = 0; key < length; key++) {
+    for (let key = 0; key <= query; key++) mean += (probabilities[at + key] as number) * (gradient[at + key] as number);
+    for (let key = 0; key <= query; key++) {
       const cap = softcap === undefined ? 1 : 1 - Math.tanh(((products[at + key] as number) * scale) / softcap) ** 2;
       gradient[at + key] = (probabilities[at + key] as number) * ((gradient[at + key] as number) - mean) * cap * scale;
     }
+    gradient.fill(0, at + query + 1, at + length);
   }
 }
 

@@ -1,10 +1,12 @@
-import { ShapeMismatchError } from '../errors.ts';
 import type { OperatorName } from '../graph/attributes.ts';
-import { mapTensor } from '../tensor.ts';
+import type { Shape } from '../graph/node.ts';
+import { mapTensor, zeros, type Tensor } from '../tensor.ts';
 import { erf } from './erf.ts';
 import { input } from './inputs.ts';
 import type { Operator } from './operator.ts';
 import { sameShape } from './shapes.ts';
+
+const sameAsInput = ([x = []]: readonly Shape[]): Shape => x;
 
 /** Works on each element alone. `f` and its derivative get the operator's attributes. */
 function elementwise<Op extends OperatorName>(
@@ -13,10 +15,7 @@ function elementwise<Op extends OperatorName>(
 ): Operator<Op> {
   return {
     arity: [1, 1],
-    shape: ([x]) => {
-      if (!x) throw new ShapeMismatchError('An elementwise operator needs an input.');
-      return x;
-    },
+    shape: sameAsInput,
     evaluate: (inputs, attributes) => mapTensor(input(inputs, 0), (x) => f(x, attributes)),
     gradient: ({ dy, inputs, attributes }) => {
       const x = input(inputs, 0).data;
@@ -25,16 +24,28 @@ function elementwise<Op extends OperatorName>(
   };
 }
 
-const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
-
 /** x sigmoid(x). */
-export const silu: Operator<'silu'> = elementwise(
-  (x) => x * sigmoid(x),
-  (x) => {
-    const s = sigmoid(x);
-    return s * (1 + x * (1 - s));
+export const silu: Operator<'silu'> = {
+  arity: [1, 1],
+  shape: sameAsInput,
+  evaluate: (inputs) => {
+    const x = input(inputs, 0);
+    const out = zeros(x.shape, x);
+    const [from, to] = [x.data, out.data];
+    for (let i = 0; i < to.length; i++) to[i] = (from[i] as number) / (1 + Math.exp(-(from[i] as number)));
+    return out;
   },
-);
+  gradient: ({ dy, inputs }) => {
+    const out = zeros(dy.shape, dy);
+    const [d, from, to] = [dy.data, input(inputs, 0).data, out.data];
+    for (let i = 0; i < to.length; i++) {
+      const x = from[i] as number;
+      const s = 1 / (1 + Math.exp(-x));
+      to[i] = (d[i] as number) * s * (1 + x * (1 - s));
+    }
+    return [out];
+  },
+};
 
 export const gelu: Operator<'gelu'> = elementwise(
   (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
@@ -78,27 +89,34 @@ export const clamp: Operator<'clamp'> = elementwise<'clamp'>(
   (x, { min, max }) => (x > min && x < max ? 1 : 0),
 );
 
+// Sums and products are much of what calibration does besides matrix products, so they have loops of their own.
+
+/** a + b. */
+export function sum(a: Tensor, b: Tensor): Tensor {
+  const out = zeros(a.shape, a);
+  const [x, y, z] = [a.data, b.data, out.data];
+  for (let i = 0; i < z.length; i++) z[i] = (x[i] as number) + (y[i] as number);
+  return out;
+}
+
+function product(a: Tensor, b: Tensor): Tensor {
+  const out = zeros(a.shape, a);
+  const [x, y, z] = [a.data, b.data, out.data];
+  for (let i = 0; i < z.length; i++) z[i] = (x[i] as number) * (y[i] as number);
+  return out;
+}
+
 export const add: Operator<'add'> = {
   arity: [2, 2],
   shape: ([a = [], b = []]) => sameShape('add', a, b),
-  evaluate: (inputs) => {
-    const b = input(inputs, 1).data;
-    return mapTensor(input(inputs, 0), (x, i) => x + (b[i] as number));
-  },
+  evaluate: (inputs) => sum(input(inputs, 0), input(inputs, 1)),
   gradient: ({ dy }) => [dy, dy],
 };
 
 export const mul: Operator<'mul'> = {
   arity: [2, 2],
   shape: ([a = [], b = []]) => sameShape('mul', a, b),
-  evaluate: (inputs) => {
-    const b = input(inputs, 1).data;
-    return mapTensor(input(inputs, 0), (x, i) => x * (b[i] as number));
-  },
-  gradient: ({ dy, inputs }) => {
-    const a = input(inputs, 0).data;
-    const b = input(inputs, 1).data;
-    return [mapTensor(dy, (d, i) => d * (b[i] as number)), mapTensor(dy, (d, i) => d * (a[i] as number))];
-  },
+  evaluate: (inputs) => product(input(inputs, 0), input(inputs, 1)),
+  gradient: ({ dy, inputs }) => [product(dy, input(inputs, 1)), product(dy, input(inputs, 0))],
   absorb: (node, channels) => node.inputs.map((from) => ({ node: from, channels })), // either factor will do
 };
