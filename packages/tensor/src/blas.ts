@@ -1,18 +1,18 @@
+import { backend } from './backend/load.ts';
+import { translateError } from './backend/translate-errors.ts';
+import type { Addon } from './backend/backend.ts';
 import type {
   CholeskyOptions,
-  FakeQuantizeArguments,
-  FakeQuantizeBackwardArguments,
-  FakeQuantizeGradients,
   Floats,
   GemmArguments,
   SyrkArguments,
   TriangleOptions,
   TriangularSolveArguments,
 } from './blas-types.ts';
-import { InvalidArgumentError, InvalidOptionError, ShapeMismatchError, SingularMatrixError } from './errors.ts';
+import { checkLength, checkSizes } from './check-sizes.ts';
+import { cpuInfo } from './cpu.ts';
+import { SingularMatrixError } from './errors.ts';
 import { checkOptions } from './options.ts';
-import * as reference from './reference/blas.ts';
-import * as plain from './reference/fake-quantize.ts';
 
 /**
  * C = alpha op(A) op(B) + beta C in single precision. Like all calls here it runs on the pool, off the event loop; its
@@ -22,13 +22,14 @@ import * as plain from './reference/fake-quantize.ts';
  */
 export async function sgemm(product: GemmArguments): Promise<Float32Array> {
   checkOptions(product, ['m', 'n', 'k', 'a', 'b', 'c', 'transposeA', 'transposeB', 'alpha', 'beta'], 'sgemm()');
-  const { m, n, k, a, b, c = new Float32Array(m * n) } = product;
+  const { m, n, k, a, b, transposeA = false, transposeB = false, alpha = 1, beta = 0 } = product;
   checkSizes({ m, n, k });
+  const c = product.c ?? new Float32Array(m * n);
   checkLength('a', a, m * k);
   checkLength('b', b, k * n);
   checkLength('c', c, m * n);
-  c.set(reference.gemm({ ...product, c }));
-  return Promise.resolve(c);
+  await run('sgemm()', (addon, isa) => addon.gemm(isa, m, n, k, a, transposeA, b, transposeB, alpha, beta, c));
+  return c;
 }
 
 /**
@@ -38,12 +39,13 @@ export async function sgemm(product: GemmArguments): Promise<Float32Array> {
  */
 export async function syrk(product: SyrkArguments): Promise<Float32Array> {
   checkOptions(product, ['n', 'k', 'a', 'c', 'transpose', 'alpha', 'beta'], 'syrk()');
-  const { n, k, a, c = new Float32Array(n * n) } = product;
+  const { n, k, a, transpose = false, alpha = 1, beta = 0 } = product;
   checkSizes({ n, k });
+  const c = product.c ?? new Float32Array(n * n);
   checkLength('a', a, n * k);
   checkLength('c', c, n * n);
-  c.set(reference.syrk({ ...product, c }));
-  return Promise.resolve(c);
+  await run('syrk()', (addon, isa) => addon.syrk(isa, n, k, a, transpose, alpha, beta, c));
+  return c;
 }
 
 /**
@@ -55,8 +57,9 @@ export async function cholesky<T extends Floats>(a: T, n: number, options: Chole
   checkOptions(options, ['upper'], 'cholesky()');
   checkSizes({ n });
   checkLength('a', a, n * n);
-  const factor = checkPivot('cholesky()', reference.cholesky(a, n));
-  return Promise.resolve(like(a, options.upper ? reference.transposed(factor, n) : factor));
+  const factor = a.slice() as T;
+  await run('cholesky()', (addon, isa) => addon.cholesky(isa, n, factor, options.upper ?? false));
+  return factor;
 }
 
 /**
@@ -66,11 +69,13 @@ export async function cholesky<T extends Floats>(a: T, n: number, options: Chole
  */
 export async function triangularSolve<T extends Floats>(system: TriangularSolveArguments<T>): Promise<T> {
   checkOptions(system, ['n', 'columns', 'a', 'b', 'upper', 'transpose'], 'triangularSolve()');
-  const { n, columns, a, b } = system;
+  const { n, columns, a, b, upper = false, transpose = false } = system;
   checkSizes({ n, columns });
   checkLength('a', a, n * n);
   checkLength('b', b, n * columns);
-  return Promise.resolve(like(a, checkPivot('triangularSolve()', reference.triangularSolve(system))));
+  const x = b.slice() as T;
+  await run('triangularSolve()', (addon, isa) => addon.solveTriangular(isa, n, columns, a, upper, transpose, x));
+  return x;
 }
 
 /**
@@ -81,8 +86,9 @@ export async function invertTriangular<T extends Floats>(a: T, n: number, option
   checkOptions(options, ['upper'], 'invertTriangular()');
   checkSizes({ n });
   checkLength('a', a, n * n);
-  const inverse = reference.triangularSolve({ ...options, n, columns: n, a, b: reference.identity(n) });
-  return Promise.resolve(like(a, checkPivot('invertTriangular()', inverse)));
+  const inverse = a.slice() as T;
+  await run('invertTriangular()', (addon, isa) => addon.invertTriangular(isa, n, inverse, options.upper ?? false));
+  return inverse;
 }
 
 /**
@@ -93,67 +99,16 @@ export async function invertTriangular<T extends Floats>(a: T, n: number, option
 export async function invertSymmetric<T extends Floats>(a: T, n: number): Promise<T> {
   checkSizes({ n });
   checkLength('a', a, n * n);
-  const l = checkPivot('invertSymmetric()', reference.cholesky(a, n));
-  const half = reference.triangularSolve({ n, columns: n, a: l, b: reference.identity(n) });
-  const inverse = checkPivot('invertSymmetric()', half);
-  return Promise.resolve(like(a, reference.gemm({ m: n, n, k: n, a: inverse, b: inverse, transposeA: true })));
+  const inverse = a.slice() as T;
+  await run('invertSymmetric()', (addon, isa) => addon.invertSymmetric(isa, n, inverse));
+  return inverse;
 }
 
-/**
- * Rounds weights to a grid and back, as training with quantization does: what the quantized model will compute with.
- * @returns the rounded weights [rows, columns]
- * @throws {@link ShapeMismatchError} if an array's length is not that of its matrix
- */
-export async function fakeQuantize(options: FakeQuantizeArguments): Promise<Float32Array> {
-  checkGrid(options, fakeQuantizeOptions, 'fakeQuantize()');
-  return Promise.resolve(plain.fakeQuantize(options));
-}
-
-/** The gradients that go with {@link fakeQuantize}, of the same arguments. */
-export async function fakeQuantizeBackward(options: FakeQuantizeBackwardArguments): Promise<FakeQuantizeGradients> {
-  checkGrid(options, [...fakeQuantizeOptions, 'gradient'], 'fakeQuantizeBackward()');
-  checkLength('gradient', options.gradient, options.rows * options.columns);
-  return Promise.resolve(plain.fakeQuantizeBackward(options));
-}
-
-const fakeQuantizeOptions = [
-  ...['rows', 'columns', 'weights', 'bits', 'groupSize', 'scheme'],
-  ...['rounding', 'minimumScale', 'maximumScale'],
-];
-
-function checkGrid(options: FakeQuantizeArguments, allowed: readonly string[], where: string): void {
-  checkOptions(options, allowed, where);
-  const { rows, columns, weights, bits, groupSize, scheme, rounding, minimumScale, maximumScale } = options;
-  checkSizes({ rows, columns });
-  if (!Number.isInteger(bits) || bits < 2 || bits > 8)
-    throw new InvalidOptionError('bits', String(bits), ['2', '3', '4', '5', '6', '7', '8']);
-  if (groupSize !== -1) checkSizes({ groupSize });
-  if (!['sym', 'asym'].includes(scheme)) throw new InvalidOptionError('scheme', scheme, ['sym', 'asym']);
-  const groups = rows * Math.ceil(columns / (groupSize === -1 ? columns : groupSize));
-  checkLength('weights', weights, rows * columns);
-  if (rounding) checkLength('rounding', rounding, rows * columns);
-  if (minimumScale) checkLength('minimumScale', minimumScale, groups);
-  if (maximumScale) checkLength('maximumScale', maximumScale, groups);
-}
-
-function checkSizes(sizes: Readonly<Record<string, number>>): void {
-  for (const [name, size] of Object.entries(sizes))
-    if (!Number.isInteger(size) || size < 1 || size > 2 ** 31 - 1)
-      throw new InvalidArgumentError(`${name} must be a whole number from 1 on, not ${String(size)}.`);
-}
-
-function checkLength(name: string, array: Floats, length: number): void {
-  if (array.length !== length)
-    throw new ShapeMismatchError(
-      `${name} has ${String(array.length)} elements where its matrix has ${String(length)}.`,
-    );
-}
-
-function checkPivot(operation: string, result: Float64Array | number): Float64Array {
-  if (typeof result === 'number') throw new SingularMatrixError(operation, result);
-  return result;
-}
-
-function like<T extends Floats>(a: T, values: Float64Array): T {
-  return (a instanceof Float64Array ? values : Float32Array.from(values)) as T;
+async function run(operation: string, call: (addon: Addon, isa: string) => Promise<void>): Promise<void> {
+  try {
+    await call(backend().addon, cpuInfo().isa);
+  } catch (error) {
+    const translated = translateError(error);
+    throw translated instanceof SingularMatrixError ? new SingularMatrixError(operation, translated.row) : translated;
+  }
 }

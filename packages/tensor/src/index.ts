@@ -19,16 +19,8 @@ export {
   type BackendAttempt,
   type ErrorCode,
 } from './errors.ts';
-export {
-  cholesky,
-  fakeQuantize,
-  fakeQuantizeBackward,
-  invertSymmetric,
-  invertTriangular,
-  sgemm,
-  syrk,
-  triangularSolve,
-} from './blas.ts';
+export { cholesky, invertSymmetric, invertTriangular, sgemm, syrk, triangularSolve } from './blas.ts';
+export { fakeQuantize, fakeQuantizeBackward } from './fake-quantize.ts';
 export type {
   CholeskyOptions,
   FakeQuantizeArguments,
@@ -73,8 +65,22 @@ export type {
   RopeScaling,
 } from './graph/attributes.ts';
 export { width, type Dimension, type Node, type NodeOf, type Shape } from './graph/node.ts';
-export { evaluate, evaluateNode, type EvaluateOptions, type Values, type Watch, type Weights } from './graph/evaluate.ts';
-export { evaluateBlock, productWith, type BlockOptions, type BlockResult, type HeavyOptions, type Sgemm } from './graph/block.ts';
+export {
+  evaluate,
+  evaluateNode,
+  type EvaluateOptions,
+  type Values,
+  type Watch,
+  type Weights,
+} from './graph/evaluate.ts';
+export {
+  evaluateBlock,
+  productWith,
+  type BlockOptions,
+  type BlockResult,
+  type HeavyOptions,
+  type Sgemm,
+} from './graph/block.ts';
 export { differentiate, differentiateBlock, type Wanted } from './graph/differentiate.ts';
 export { linearWeight, linearsByInput, traceLinears, type LinearGroup } from './graph/linears.ts';
 export { equivalentScales, type EquivalentScale } from './graph/equivalent-scales.ts';

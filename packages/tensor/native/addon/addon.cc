@@ -12,6 +12,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefinePacking(env, exports);
   DefineMatmul(env, exports);
   DefineProgram(env, exports);
+  DefineBlas(env, exports);
   DefineThreads(env, exports);
   DefineVector(env, exports);
   DefineAttention(env, exports);

@@ -22,7 +22,7 @@ export function fakeQuantizeBackward(options: FakeQuantizeBackwardArguments): Fa
   forEachGroup(options, (group, indices) => {
     const { scale, low, high, minimum, maximum } = fitGroup(options, group, indices);
     if (scale === 0) return;
-    const scaledMinimum = (minimumScale?.[group] ?? 1) * minimum;
+    const scaledMinimum = Math.fround((minimumScale?.[group] ?? 1) * minimum);
     let ofScale = 0;
     let ofMinimum = 0;
     for (const i of indices) {
@@ -30,10 +30,10 @@ export function fakeQuantizeBackward(options: FakeQuantizeBackwardArguments): Fa
       const q = code(options, scale, i);
       const inside = q >= low && q <= high;
       if (inside) gradients.rounding[i] = k * scale;
-      ofScale += k * (clamp(q, low, high) - (inside ? (weights[i] ?? 0) / scale : 0));
+      ofScale += k * (clamp(q, low, high) - (inside ? Math.fround((weights[i] ?? 0) / scale) : 0));
       if (scheme === 'asym' && !inside) {
         // Clipped to an end of the grid, whose place follows the minimum through the zero point.
-        ofScale -= k * (scaledMinimum / scale);
+        ofScale -= k * Math.fround(scaledMinimum / scale);
         ofMinimum += k;
       }
     }
@@ -44,7 +44,8 @@ export function fakeQuantizeBackward(options: FakeQuantizeBackwardArguments): Fa
     } else {
       // Only the side that is larger decides the scale.
       const half = (maxCode + 1) / 2;
-      const active = -scaledMinimum > (maximumScale?.[group] ?? 1) * maximum ? 'minimumScale' : 'maximumScale';
+      const active =
+        -scaledMinimum > Math.fround((maximumScale?.[group] ?? 1) * maximum) ? 'minimumScale' : 'maximumScale';
       gradients[active][group] = (ofScale / -half) * (active === 'minimumScale' ? minimum : maximum);
     }
   });

@@ -1,0 +1,178 @@
+#include "blas/fake_quantize.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "threads/pool.h"
+
+namespace llm {
+namespace {
+
+constexpr double kHalfMax = 65504;
+
+// range / steps in half precision, rounded once; never 0 for a range that is not, because a lost scale would lose the
+// group.
+float HalfScale(float range, int steps) {
+  if (range == 0) return 0;
+  const double quotient = double{range} / steps;
+  int exponent;
+  std::frexp(quotient, &exponent);
+  // 11 significant bits, multiples of 2^-24 below the smallest exponent.
+  const double unit = std::ldexp(1.0, std::max(exponent - 1, -14) - 10);
+  const double scale = std::nearbyint(quotient / unit) * unit;
+  if (scale == 0) return std::copysign(0x1p-24f, static_cast<float>(quotient));
+  return static_cast<float>(std::clamp(scale, -kHalfMax, kHalfMax));
+}
+
+// To the nearest integer, ties to even, for |x| < 2^22.
+inline float Round(float x) {
+  constexpr float kMagic = 12582912;  // 1.5 * 2^23
+  return x + kMagic - kMagic;
+}
+
+// One group's grid: w = scale * c with low <= c <= high.
+struct GroupGrid {
+  float scale, low, high;
+  float minimum, maximum;  // of the weights and 0
+  float bottom, top;       // the same, scaled
+};
+
+GroupGrid Fit(const FakeQuantization& task, const float* w, int count, float minimum_scale, float maximum_scale) {
+  GroupGrid grid{};
+  for (int i = 0; i < count; ++i) {
+    grid.minimum = std::min(grid.minimum, w[i]);
+    grid.maximum = std::max(grid.maximum, w[i]);
+  }
+  grid.bottom = minimum_scale * grid.minimum;
+  grid.top = maximum_scale * grid.maximum;
+  const int max_code = (1 << task.bits) - 1, half = 1 << (task.bits - 1);
+  if (task.symmetric) {
+    grid.scale = HalfScale(-grid.bottom > grid.top ? grid.bottom : grid.top, -half);
+    grid.low = static_cast<float>(-half);
+    grid.high = static_cast<float>(half - 1);
+  } else {
+    grid.scale = HalfScale(grid.top - grid.bottom, max_code);
+    const float zero = grid.scale == 0 ? 0 : std::nearbyint(-grid.bottom / grid.scale);
+    const float zero_point = std::clamp(zero, 0.0f, static_cast<float>(max_code));
+    grid.low = -zero_point;
+    grid.high = static_cast<float>(max_code) - zero_point;
+  }
+  return grid;
+}
+
+// What is rounded, kept to where Round is right; all grids end far inside.
+inline float Position(float w, float scale, float rounding) {
+  constexpr float kFar = 1 << 20;
+  const float x = w / scale + rounding;
+  return x < -kFar ? -kFar : x > kFar ? kFar : x;
+}
+
+inline float Clip(float code, const GroupGrid& grid) {
+  return code < grid.low ? grid.low : code > grid.high ? grid.high : code;
+}
+
+void Forward(const GroupGrid& grid, const float* w, const float* rounding, int count, float* out) {
+  if (grid.scale == 0) {
+    std::fill_n(out, count, 0.0f);
+  } else if (rounding == nullptr) {
+    for (int i = 0; i < count; ++i) out[i] = grid.scale * Clip(Round(Position(w[i], grid.scale, 0)), grid);
+  } else {
+    for (int i = 0; i < count; ++i) out[i] = grid.scale * Clip(Round(Position(w[i], grid.scale, rounding[i])), grid);
+  }
+}
+
+struct ScaleGradients {
+  float of_minimum_scale, of_maximum_scale;
+};
+
+ScaleGradients Backward(const FakeQuantization& task, const GroupGrid& grid, const float* w, const float* rounding,
+                        const float* gradient, int count, float* of_rounding) {
+  if (grid.scale == 0) {
+    std::fill_n(of_rounding, count, 0.0f);
+    return {0, 0};
+  }
+  double of_scale = 0, of_minimum = 0;
+  for (int i = 0; i < count; ++i) {
+    const float k = gradient[i];
+    const float code = Round(Position(w[i], grid.scale, rounding == nullptr ? 0 : rounding[i]));
+    const bool inside = code >= grid.low && code <= grid.high;
+    of_rounding[i] = inside ? k * grid.scale : 0;
+    const float position = inside ? w[i] / grid.scale : 0;
+    of_scale += double{k} * (double{Clip(code, grid)} - position);
+    // An end of an asymmetric grid moves with the minimum through the zero point.
+    if (!inside && !task.symmetric) {
+      of_scale -= double{k} * double{grid.bottom / grid.scale};
+      of_minimum += k;
+    }
+  }
+  const int max_code = (1 << task.bits) - 1, half = 1 << (task.bits - 1);
+  if (!task.symmetric) {
+    const double step = of_scale / max_code;
+    return {static_cast<float>((of_minimum - step) * grid.minimum), static_cast<float>(step * grid.maximum)};
+  }
+  const double step = of_scale / -half;
+  if (-grid.bottom > grid.top) return {static_cast<float>(step * grid.minimum), 0};
+  return {0, static_cast<float>(step * grid.maximum)};
+}
+
+// Calls visit(index of the group, its first element, its elements) for all groups of this part's rows.
+template <typename Visit>
+void ForGroups(const FakeQuantization& task, int part, int parts, const Visit& visit) {
+  const int begin = static_cast<int>(int64_t{task.rows} * part / parts);
+  const int end = static_cast<int>(int64_t{task.rows} * (part + 1) / parts);
+  const int groups = task.Groups();
+  for (int row = begin; row < end; ++row)
+    for (int g = 0; g < groups; ++g) {
+      const int column = g * task.group;
+      visit(int64_t{row} * groups + g, int64_t{row} * task.columns + column,
+            std::min(task.group, task.columns - column));
+    }
+}
+
+float ScaleOf(const float* scales, int64_t group) { return scales == nullptr ? 1.0f : scales[group]; }
+
+const float* From(const float* rounding, int64_t first) { return rounding == nullptr ? nullptr : rounding + first; }
+
+}  // namespace
+
+void FakeQuantize(const FakeQuantization& task, float* out) {
+  struct Context {
+    const FakeQuantization* task;
+    float* out;
+  } context{&task, out};
+  const Pool::Job job = [](void* data, int part, int parts) {
+    const auto& [task, out] = *static_cast<const Context*>(data);
+    ForGroups(*task, part, parts, [&task, &out](int64_t group, int64_t first, int count) {
+      const float* const w = task->weights + first;
+      const GroupGrid grid =
+          Fit(*task, w, count, ScaleOf(task->minimum_scale, group), ScaleOf(task->maximum_scale, group));
+      Forward(grid, w, From(task->rounding, first), count, out + first);
+    });
+  };
+  SharedPool().Run(job, &context);
+}
+
+void FakeQuantizeBackward(const FakeQuantization& task, const float* gradient, float* of_rounding,
+                          float* of_minimum_scale, float* of_maximum_scale) {
+  struct Context {
+    const FakeQuantization* task;
+    const float* gradient;
+    float *of_rounding, *of_minimum_scale, *of_maximum_scale;
+  } context{&task, gradient, of_rounding, of_minimum_scale, of_maximum_scale};
+  const Pool::Job job = [](void* data, int part, int parts) {
+    const Context& it = *static_cast<const Context*>(data);
+    const FakeQuantization& task = *it.task;
+    ForGroups(task, part, parts, [&it, &task](int64_t group, int64_t first, int count) {
+      const float* const w = task.weights + first;
+      const GroupGrid grid =
+          Fit(task, w, count, ScaleOf(task.minimum_scale, group), ScaleOf(task.maximum_scale, group));
+      const ScaleGradients scales =
+          Backward(task, grid, w, From(task.rounding, first), it.gradient + first, count, it.of_rounding + first);
+      it.of_minimum_scale[group] = scales.of_minimum_scale;
+      it.of_maximum_scale[group] = scales.of_maximum_scale;
+    });
+  };
+  SharedPool().Run(job, &context);
+}
+
+}  // namespace llm

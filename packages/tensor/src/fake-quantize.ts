@@ -1,0 +1,69 @@
+import type { FakeQuantizeInputs } from './backend/blas-calls.ts';
+import { backend } from './backend/load.ts';
+import { rethrowTranslated } from './backend/translate-errors.ts';
+import type { FakeQuantizeArguments, FakeQuantizeBackwardArguments, FakeQuantizeGradients } from './blas-types.ts';
+import { checkLength, checkSizes } from './check-sizes.ts';
+import { InvalidOptionError } from './errors.ts';
+import { checkOptions } from './options.ts';
+
+const allowed = [
+  ...['rows', 'columns', 'weights', 'bits', 'groupSize', 'scheme'],
+  ...['rounding', 'minimumScale', 'maximumScale'],
+];
+const bitCounts = [2, 3, 4, 5, 6, 7, 8];
+const schemes: readonly string[] = ['sym', 'asym'];
+
+/**
+ * Rounds weights to a grid and back, as training with quantization does: what the quantized model will compute with. Runs
+ * on the pool, off the event loop.
+ * @returns the rounded weights [rows, columns]
+ * @throws {@link ShapeMismatchError} if an array's length is not that of its matrix
+ */
+export async function fakeQuantize(options: FakeQuantizeArguments): Promise<Float32Array> {
+  const inputs = checkedInputs(options, allowed, 'fakeQuantize()');
+  const out = new Float32Array(options.rows * options.columns);
+  await backend()
+    .addon.fakeQuantize(...inputs, out)
+    .catch(rethrowTranslated);
+  return out;
+}
+
+/** The gradients that go with {@link fakeQuantize} of the same arguments. */
+export async function fakeQuantizeBackward(options: FakeQuantizeBackwardArguments): Promise<FakeQuantizeGradients> {
+  const inputs = checkedInputs(options, [...allowed, 'gradient'], 'fakeQuantizeBackward()');
+  const { rows, columns, gradient } = options;
+  checkLength('gradient', gradient, rows * columns);
+  const groups = groupCount(options);
+  const gradients = {
+    rounding: new Float32Array(rows * columns),
+    minimumScale: new Float32Array(groups),
+    maximumScale: new Float32Array(groups),
+  };
+  await backend()
+    .addon.fakeQuantizeBackward(...inputs, gradient, gradients.rounding, gradients.minimumScale, gradients.maximumScale)
+    .catch(rethrowTranslated);
+  return gradients;
+}
+
+function checkedInputs(options: FakeQuantizeArguments, known: readonly string[], where: string): FakeQuantizeInputs {
+  checkOptions(options, known, where);
+  const { rows, columns, weights, bits, groupSize, scheme, rounding, minimumScale, maximumScale } = options;
+  checkSizes({ rows, columns });
+  if (!bitCounts.includes(bits)) throw new InvalidOptionError('bits', String(bits), bitCounts.map(String));
+  if (groupSize !== -1) checkSizes({ groupSize });
+  if (!schemes.includes(scheme)) throw new InvalidOptionError('scheme', scheme, schemes);
+  checkLength('weights', weights, rows * columns);
+  if (rounding) checkLength('rounding', rounding, rows * columns);
+  if (minimumScale) checkLength('minimumScale', minimumScale, groupCount(options));
+  if (maximumScale) checkLength('maximumScale', maximumScale, groupCount(options));
+  const grid = [bits, groupLength(options), scheme === 'sym'] as const;
+  return [rows, columns, ...grid, weights, rounding, minimumScale, maximumScale];
+}
+
+function groupLength({ columns, groupSize }: FakeQuantizeArguments): number {
+  return groupSize === -1 ? columns : Math.min(groupSize, columns);
+}
+
+function groupCount(options: FakeQuantizeArguments): number {
+  return options.rows * Math.ceil(options.columns / groupLength(options));
+}
