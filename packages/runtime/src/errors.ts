@@ -38,13 +38,6 @@ export class NoChatTemplateError extends LlmError {
   }
 }
 
-/** Text was given to a model without a tokenizer. */
-export class NoTokenizerError extends LlmError {
-  constructor(path: string) {
-    super('NO_TOKENIZER', `${path} has no tokenizer, so that it takes and gives token ids only.`);
-  }
-}
-
 /** A continuation without a single token. */
 export class EmptyContinuationError extends LlmError {
   constructor() {

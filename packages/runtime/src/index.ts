@@ -13,13 +13,7 @@ export type { Prompt } from './prompt.ts';
 export type { Score } from './score.ts';
 export type { EmbedOptions } from './embed.ts';
 export type { MemoryEstimate } from './memory.ts';
-export {
-  EmptyContinuationError,
-  MemoryLimitError,
-  NoChatTemplateError,
-  NoTokenizerError,
-  UnsupportedGraphError,
-} from './errors.ts';
+export { EmptyContinuationError, MemoryLimitError, NoChatTemplateError, UnsupportedGraphError } from './errors.ts';
 export { compile, planProgram, type CompileOptions, type ProgramPlan, type Results } from './compile/compile.ts';
 export type { MemoryPlan } from './compile/plan-memory.ts';
 export type { WeightFormat, Weights } from './compile/weights.ts';

@@ -1,5 +1,5 @@
-import { openCheckpoint, type Checkpoint, type Tokenizer } from '@llm/models';
-import { InvalidOptionError, LlmError, Program, type CacheDescription, type ProgramOptions } from '@llm/tensor';
+import { openCheckpoint, TokenizerError, type Checkpoint, type Tokenizer } from '@llm/models';
+import { InvalidOptionError, Program, type CacheDescription, type ProgramOptions } from '@llm/tensor';
 
 import { compile, planProgram, type CompileOptions, type Results } from './compile/compile.ts';
 import { MemoryLimitError } from './errors.ts';
@@ -12,7 +12,7 @@ export interface LoadedModel {
   readonly checkpoint: Checkpoint;
   readonly weights: ModelWeights;
   readonly program: Program;
-  readonly tokenizer: Tokenizer | undefined;
+  readonly tokenizer: Tokenizer | TokenizerError;
   readonly contextLength: number;
   readonly memory: MemoryEstimate;
 }
@@ -40,7 +40,7 @@ export async function loadModel(source: string, options: LoadOptions): Promise<L
     if (options.maxMemory !== undefined && memory.total > options.maxMemory)
       throw new MemoryLimitError(memory.total, options.maxMemory);
     await weights.prepare(options);
-    const tokenizer = await optionalTokenizer(checkpoint);
+    const tokenizer = await tokenizerOrError(checkpoint);
     options.signal?.throwIfAborted();
     const program = new Program(compile(planned.results, weights, planned.options), programOptions(options));
     const { contextLength } = planned.options;
@@ -104,12 +104,12 @@ function openModel(source: string, { signal }: LoadOptions): Promise<Checkpoint>
   return openCheckpoint(source, { ...(signal && { signal }) });
 }
 
-/** A model without a tokenizer still runs on token ids. */
-async function optionalTokenizer(checkpoint: Checkpoint): Promise<Tokenizer | undefined> {
+/** A model without a usable tokenizer still runs on token ids; the error is for whoever gives it text. */
+async function tokenizerOrError(checkpoint: Checkpoint): Promise<Tokenizer | TokenizerError> {
   try {
     return await checkpoint.tokenizer();
   } catch (error) {
-    if (LlmError.isInstance(error) && error.code === 'NO_TOKENIZER_FILE') return undefined;
+    if (error instanceof TokenizerError) return error;
     throw error;
   }
 }

@@ -71,7 +71,7 @@ export class Model implements AsyncDisposable {
     return this.#loaded.program.description.vocabularySize;
   }
 
-  /** @throws {@link NoTokenizerError} */
+  /** @throws {@link TokenizerError} */
   get tokenizer(): Tokenizer {
     return tokenizerOf(this.#language);
   }
@@ -112,7 +112,7 @@ export class Model implements AsyncDisposable {
    * Continues a text, answers messages, or goes on with token ids. The work starts at once and shares steps with what else is
    * running.
    * @throws {@link UnknownOptionError}, {@link InvalidOptionError}, {@link ContextOverflowError}, {@link NoChatTemplateError},
-   * {@link NoTokenizerError}
+   * {@link TokenizerError}
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     checkGenerateOptions(options);

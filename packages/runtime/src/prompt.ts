@@ -1,16 +1,17 @@
 import { InvalidArgumentError } from '@llm/tensor';
-import type { ChatMessage, ChatTemplate, Tokenizer } from '@llm/models';
+import { TokenizerError, type ChatMessage, type ChatTemplate, type Tokenizer } from '@llm/models';
 
-import { NoChatTemplateError, NoTokenizerError } from './errors.ts';
+import { NoChatTemplateError } from './errors.ts';
 
 /** A text to go on with, a conversation to answer, or token ids as they are. */
 export type Prompt = string | readonly ChatMessage[] | readonly number[] | Int32Array;
 
 /** What turns prompts into tokens. */
 export interface Language {
-  /** For messages. */
+  /** For error messages. */
   readonly path: string;
-  readonly tokenizer: Tokenizer | undefined;
+  /** Or why there is none. */
+  readonly tokenizer: Tokenizer | TokenizerError;
   readonly chatTemplate: ChatTemplate | undefined;
 }
 
@@ -18,7 +19,7 @@ export function isTokens(prompt: Prompt): prompt is readonly number[] | Int32Arr
   return typeof prompt !== 'string' && (prompt instanceof Int32Array || typeof prompt[0] === 'number');
 }
 
-/** @throws {@link NoTokenizerError}, {@link NoChatTemplateError}, {@link InvalidArgumentError} for an empty prompt */
+/** @throws {@link TokenizerError}, {@link NoChatTemplateError}, {@link InvalidArgumentError} for an empty prompt */
 export function encodePrompt(prompt: Prompt, language: Language): Int32Array {
   const ids = isTokens(prompt) ? Int32Array.from(prompt) : encodeText(prompt, language);
   if (ids.length === 0) throw new InvalidArgumentError('The prompt is empty: there is nothing to go on with.');
@@ -37,7 +38,7 @@ export function renderMessages(messages: readonly ChatMessage[], { path, chatTem
   return chatTemplate.render(messages, { addGenerationPrompt: true });
 }
 
-export function tokenizerOf({ path, tokenizer }: Language): Tokenizer {
-  if (!tokenizer) throw new NoTokenizerError(path);
+export function tokenizerOf({ tokenizer }: Language): Tokenizer {
+  if (tokenizer instanceof TokenizerError) throw tokenizer;
   return tokenizer;
 }

@@ -1,3 +1,4 @@
+import { TokenizerError } from '@llm/models';
 import type { Sequence } from '@llm/tensor';
 
 import { Generation, type Answer } from './generation.ts';
@@ -54,7 +55,7 @@ export function startGeneration(
         done,
       };
     },
-    decoder: tokenizer?.streamingDecoder(),
+    decoder: tokenizer instanceof TokenizerError ? undefined : tokenizer.streamingDecoder(),
     stop: typeof stop === 'string' ? [stop] : stop,
     signal,
     finished,

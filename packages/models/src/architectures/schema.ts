@@ -35,6 +35,8 @@ const activations: Readonly<Record<string, Activation>> = {
   gelu_fast: 'geluTanh',
   gelu_accurate: 'geluTanh',
   gelu_pytorch_tanh: 'geluTanh',
+  // Our own name, so that a config which has been checked can be checked again.
+  geluTanh: 'geluTanh',
 };
 
 /** An activation by Hugging Face's name. */

@@ -100,7 +100,8 @@ function residualSum(
   let sum = value;
   for (let reader = uses.onlyReader(sum); reader?.op === 'add' && !claimed.has(reader); reader = uses.onlyReader(sum)) {
     const other = reader.inputs.find((input) => input !== sum);
-    if (!other) break;
+    // Positions are added in place, by an instruction of their own.
+    if (!other || other.op === 'positionEmbed') break;
     residuals.push(other);
     adds.push(reader);
     sum = reader;
