@@ -42,6 +42,7 @@ export {
   type MatrixFormat,
   type PackedFormat,
 } from './matrix.ts';
+export { describeKernels, type DescribeKernelsOptions, type KernelChoice } from './kernels.ts';
 export { matmul, type ComputeType, type MatmulOptions } from './matmul.ts';
 export {
   importGguf,

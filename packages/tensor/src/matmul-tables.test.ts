@@ -1,5 +1,6 @@
-import { expect, test } from '@jest/globals';
+import { afterEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { backend } from './backend/load.ts';
 import { cpuInfo } from './cpu.ts';
 import { Matrix, type PackedFormat } from './matrix.ts';
 import { matmul, type ComputeType } from './matmul.ts';
@@ -63,16 +64,25 @@ function expectSameBits(actual: Float32Array, expected: Float32Array): void {
   expect(actual.length).toBe(expected.length);
 }
 
-test.each(tables)('%s gives the bits of the scalar table', (isa) => {
+test.each(tables)('%s gives the bits of the scalar table, whichever kernel runs', (isa) => {
   fc.assert(
     fc.property(cases, (c) => {
       using weight = weightOf(c);
       const x = activationsOf(c);
-      for (const compute of ['int8', 'f32'] as const)
-        expectSameBits(product(weight, x, c, compute, isa), product(weight, x, c, compute, 'scalar'));
+      for (const compute of ['int8', 'f32'] as const) {
+        const expected = product(weight, x, c, compute, 'scalar');
+        for (const kernel of ['', 'rows', 'panel']) {
+          backend().addon.forceMatmul(kernel);
+          expectSameBits(product(weight, x, c, compute, isa), expected);
+        }
+      }
     }),
-    { numRuns: 150 },
+    { numRuns: 80 },
   );
+});
+
+afterEach(() => {
+  backend().addon.forceMatmul('');
 });
 
 test.each([...tables, 'scalar'])('%s: a row does not depend on the others, nor on the threads', (isa) => {
@@ -89,7 +99,7 @@ test.each([...tables, 'scalar'])('%s: a row does not depend on the others, nor o
         }
       }
     }),
-    { numRuns: 40 },
+    { numRuns: 25 },
   );
 });
 
@@ -127,6 +137,6 @@ test.each(tables)('%s: dense matrices of every type, at odd addresses', (isa) =>
         expectSameBits(product(weight, x, c, 'f32', isa), product(weight, x, c, 'f32', 'scalar'));
       },
     ),
-    { numRuns: 40 },
+    { numRuns: 25 },
   );
 });

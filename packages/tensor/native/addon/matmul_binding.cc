@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <vector>
 
 #include "addon/bindings.h"
 #include "addon/matrix_arguments.h"
 #include "addon/matrix_handle.h"
 #include "cpu/features.h"
 #include "kernels/select.h"
+#include "kernels/select_matmul.h"
 #include "threads/pool.h"
 
 namespace llm {
@@ -17,7 +20,7 @@ struct Call {
   const Weight* weight;
   int span;
   const float* x;
-  int rows;
+  int rows, parts;
   float* out;
   uint8_t* prepared;
   uint8_t* scratch;  // parts times scratch_bytes
@@ -57,43 +60,115 @@ bool FindCompute(const std::string& name, Compute* compute) {
   return name == "int8" || name == "bf16" || name == "f32";
 }
 
-// (matrix, x, rows, compute, span, isa, threads, out); span and threads may be 0, for the default
+// The arguments (rows, compute, span, isa, threads) from the third on; span and threads may be 0, for the default.
+bool ReadCall(const Napi::CallbackInfo& info, const Weight* weight, Call* call) {
+  call->weight = weight;
+  call->rows = info[2].As<Napi::Number>().Int32Value();
+  call->span = info[4].As<Napi::Number>().Int32Value();
+  const int threads = info[6].As<Napi::Number>().Int32Value();
+  if (call->rows < 0 || call->span < 0 || call->span % kOctet != 0 || threads < 0 ||
+      !FindCompute(info[3].As<Napi::String>().Utf8Value(), &call->compute)) {
+    Fail(info.Env(), "INVALID_ARGUMENT", "rows, compute, span or threads make no sense");
+    return false;
+  }
+  call->parts = threads == 0 ? SharedPool().parts() : threads;
+  call->table = FindKernels(info[5].As<Napi::String>().Utf8Value(), HostCpu());
+  if (call->table == nullptr) Fail(info.Env(), "UNSUPPORTED_ISA", "this CPU has no such kernels");
+  return call->table != nullptr;
+}
+
+// Everything but x and out. Null if the system refuses.
+std::shared_ptr<Memory> PlaceBuffers(Call* call) {
+  call->scratch_bytes = Aligned(MatmulScratchBytes(call->compute, *call->weight, call->rows));
+  const size_t prepared = Aligned(PreparedBytes(call->compute, *call->weight, call->rows, call->span));
+  const size_t padded = sizeof(float) * kBlockRows * call->rows * call->parts;
+  auto memory = AllocateMemory(prepared + call->scratch_bytes * call->parts + padded);
+  if (memory == nullptr) return nullptr;
+  call->prepared = memory->data();
+  call->scratch = call->prepared + prepared;
+  call->padded = reinterpret_cast<float*>(call->scratch + call->scratch_bytes * call->parts);
+  return memory;
+}
+
+// (matrix, x, rows, compute, span, isa, threads, out)
 Napi::Value Matmul(const Napi::CallbackInfo& info) {
   const Weight* const weight = UnwrapMatrix(info[0]);
-  if (weight == nullptr) return {};
   Call call = {};
-  call.weight = weight;
-  call.rows = info[2].As<Napi::Number>().Int32Value();
-  call.span = info[4].As<Napi::Number>().Int32Value();
-  const int threads = info[6].As<Napi::Number>().Int32Value();
-  if (call.rows < 0 || call.span < 0 || call.span % kOctet != 0 || threads < 0 ||
-      !FindCompute(info[3].As<Napi::String>().Utf8Value(), &call.compute))
-    return Fail(info.Env(), "INVALID_ARGUMENT", "rows, compute, span or threads make no sense");
-  call.table = FindKernels(info[5].As<Napi::String>().Utf8Value(), HostCpu());
-  if (call.table == nullptr) return Fail(info.Env(), "UNSUPPORTED_ISA", "this CPU has no such kernels");
+  if (weight == nullptr || !ReadCall(info, weight, &call)) return {};
   float* x;
   if (!ReadArray(info, 1, call.rows * weight->columns, true, "x", &x) ||
       !ReadArray(info, 7, call.rows * weight->rows, true, "out", &call.out) || call.rows == 0)
     return {};
   call.x = x;
-
-  const int parts = threads == 0 ? SharedPool().parts() : threads;
-  call.scratch_bytes = Aligned(MatmulScratchBytes(call.compute, *weight, call.rows));
-  const size_t prepared_bytes = Aligned(PreparedBytes(call.compute, *weight, call.rows, call.span));
-  const size_t padded_bytes = sizeof(float) * kBlockRows * call.rows * parts;
-  const auto memory = AllocateMemory(prepared_bytes + call.scratch_bytes * parts + padded_bytes);
+  const auto memory = PlaceBuffers(&call);
   if (memory == nullptr) return Fail(info.Env(), "OUT_OF_MEMORY", "the system refused memory");
-  call.prepared = memory->data();
-  call.scratch = call.prepared + prepared_bytes;
-  call.padded = reinterpret_cast<float*>(call.scratch + call.scratch_bytes * parts);
-  SharedPool().Run(Multiply, &call, parts);
+  SharedPool().Run(Multiply, &call, call.parts);
   return {};
+}
+
+// (format, rows, columns, groupSize, compute, span, isa, rows of x): { kernel: string, reason: string }
+Napi::Value SelectMatmulKernel(const Napi::CallbackInfo& info) {
+  Weight weight;
+  if (!ReadWeight(info, 0, &weight)) return {};
+  Compute compute;
+  const KernelTable* const table = FindKernels(info[6].As<Napi::String>().Utf8Value(), HostCpu());
+  if (table == nullptr) return Fail(info.Env(), "UNSUPPORTED_ISA", "this CPU has no such kernels");
+  if (!FindCompute(info[4].As<Napi::String>().Utf8Value(), &compute))
+    return Fail(info.Env(), "INVALID_ARGUMENT", "there is no such compute type");
+  const MatmulChoice choice = SelectMatmul(*table, compute, weight, info[5].As<Napi::Number>().Int32Value(),
+                                           info[7].As<Napi::Number>().Int32Value());
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("kernel", Napi::String::New(info.Env(), NameOf(choice.path)));
+  result.Set("reason", Napi::String::New(info.Env(), choice.reason));
+  return result;
+}
+
+// (name): boolean; "" takes it back
+Napi::Value ForceMatmul(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), ForceMatmulPath(info[0].As<Napi::String>().Utf8Value()));
+}
+
+// (matrices, x, rows, compute, span, isa, threads, repeats): seconds of each product, the matrices taken in turn
+Napi::Value TimeMatmul(const Napi::CallbackInfo& info) {
+  const auto matrices = info[0].As<Napi::Array>();
+  Napi::Array seconds = Napi::Array::New(info.Env());
+  const int repeats = info[7].As<Napi::Number>().Int32Value();
+  std::vector<const Weight*> weights;
+  for (uint32_t i = 0; i < matrices.Length(); ++i) {
+    Napi::Value matrix;
+    if (!matrices.Get(i).UnwrapTo(&matrix)) return {};
+    weights.push_back(UnwrapMatrix(matrix));
+    if (weights.back() == nullptr) return {};
+  }
+  if (weights.empty()) return seconds;
+  Call call = {};
+  float* x;
+  if (!ReadCall(info, weights[0], &call) || !ReadArray(info, 1, call.rows * weights[0]->columns, true, "x", &x))
+    return {};
+  call.x = x;
+  const auto memory = PlaceBuffers(&call);
+  const auto out = AllocateMemory(sizeof(float) * call.rows * weights[0]->rows);
+  if (memory == nullptr || out == nullptr) return Fail(info.Env(), "OUT_OF_MEMORY", "the system refused memory");
+  call.out = reinterpret_cast<float*>(out->data());
+  for (int i = 0; i < repeats; ++i) {
+    call.weight = weights[i % weights.size()];
+    if (call.weight->rows != weights[0]->rows || call.weight->columns != weights[0]->columns)
+      return Fail(info.Env(), "SHAPE_MISMATCH", "the matrices must have the same shape");
+    const auto start = std::chrono::steady_clock::now();
+    SharedPool().Run(Multiply, &call, call.parts);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    seconds.Set(seconds.Length(), Napi::Number::New(info.Env(), elapsed.count()));
+  }
+  return seconds;
 }
 
 }  // namespace
 
 void DefineMatmul(Napi::Env env, Napi::Object exports) {
   exports.Set("matmul", Napi::Function::New(env, Matmul, "matmul"));
+  exports.Set("selectMatmul", Napi::Function::New(env, SelectMatmulKernel, "selectMatmul"));
+  exports.Set("forceMatmul", Napi::Function::New(env, ForceMatmul, "forceMatmul"));
+  exports.Set("timeMatmul", Napi::Function::New(env, TimeMatmul, "timeMatmul"));
 }
 
 }  // namespace llm

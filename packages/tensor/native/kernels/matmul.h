@@ -40,7 +40,8 @@ int PrepareUnits(int rows);  // independent units of the work below
 void Prepare(const KernelTable& table, Compute compute, const Weight& weight, int span, const float* x, int64_t ldx,
              int rows, int unit_begin, int unit_end, uint8_t* prepared);
 
-size_t MatmulScratchBytes(Compute compute, const Weight& weight, int rows);  // for each thread, 64-byte aligned
+// For each thread, 64-byte aligned.
+size_t MatmulScratchBytes(Compute compute, const Weight& weight, int rows);
 
 // out[r * ldo + 32 * (block - block_begin) + c] for all rows. Writes whole blocks; padding columns come out as 0 (NaN
 // in rows whose activations were not finite).

@@ -168,19 +168,19 @@ void UnpackDensePanel(const void* row, int64_t stride, int count, int columns, f
 
 // R rows x V vectors of columns.
 template <class Lanes, int R, int V>
-void FloatTile(const float* x, int64_t ldx, const float* panel, int columns, bool first, float* out, int64_t ldo) {
+void FloatTile(const float* x, int stride, const float* panel, int columns, bool first, float* out, int64_t ldo) {
   typename Lanes::Float sum[R][V];
 #pragma GCC unroll 32
   for (int i = 0; i < R * V; ++i)
     sum[i / V][i % V] = first ? Lanes::Zero() : Lanes::LoadFloat(out + i / V * ldo + i % V * Lanes::kWidth);
 #pragma GCC unroll 1
-  for (int k = 0; k < columns; ++k, ++x, panel += kBlockRows) {
+  for (int k = 0; k < columns; ++k, x += stride, panel += kBlockRows) {
     typename Lanes::Float w[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) w[v] = Lanes::LoadFloat(panel + v * Lanes::kWidth);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const auto value = Lanes::Broadcast(x + r * ldx);
+      const auto value = Lanes::Broadcast(x + r);
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) sum[r][v] = Lanes::MultiplyAdd(w[v], value, sum[r][v]);
     }
@@ -190,26 +190,22 @@ void FloatTile(const float* x, int64_t ldx, const float* panel, int columns, boo
 }
 
 template <class Lanes, int R>
-LLM_INLINE void FloatTileOf(int rows, const float* x, int64_t ldx, const float* panel, int columns, bool first,
+LLM_INLINE void FloatTileOf(int rows, const float* x, int stride, const float* panel, int columns, bool first,
                             float* out, int64_t ldo) {
   if constexpr (R > 0) {
-    if (rows == R) return FloatTile<Lanes, R, Lanes::kTileVectors>(x, ldx, panel, columns, first, out, ldo);
-    FloatTileOf<Lanes, R - 1>(rows, x, ldx, panel, columns, first, out, ldo);
+    if (rows == R) return FloatTile<Lanes, R, Lanes::kTileVectors>(x, stride, panel, columns, first, out, ldo);
+    FloatTileOf<Lanes, R - 1>(rows, x, stride, panel, columns, first, out, ldo);
   }
 }
 
+// x is [columns][rows].
 template <class Lanes>
-void MultiplyPanel(const float* x, int64_t ldx, int rows, const float* panel, int columns, bool first, float* out,
-                   int64_t ldo) {
+void MultiplyPanel(const float* x, int rows, const float* panel, int columns, bool first, float* out, int64_t ldo) {
   constexpr int kWidth = Lanes::kTileVectors * Lanes::kWidth;
-  const int tiles = (rows + Lanes::kTileRows - 1) / Lanes::kTileRows;
-  for (int t = 0, r = 0; t < tiles; ++t) {
-    const int end = static_cast<int>(int64_t{rows} * (t + 1) / tiles);
+  for (int r = 0; r < rows; r += Lanes::kTileRows)
     for (int c = 0; c < kBlockRows; c += kWidth)
-      FloatTileOf<Lanes, Lanes::kTileRows>(end - r, x + r * ldx, ldx, panel + c, columns, first, out + r * ldo + c,
-                                           ldo);
-    r = end;
-  }
+      FloatTileOf<Lanes, Lanes::kTileRows>(Smaller(Lanes::kTileRows, rows - r), x + r, rows, panel + c, columns, first,
+                                           out + r * ldo + c, ldo);
 }
 
 #define LLM_FLOAT_KERNELS(Lanes)                                                          \

@@ -36,8 +36,23 @@ LLM_INLINE constexpr int BaseFactor(WeightFormat f) { return HasMinima(f) ? 1 : 
 // Below this magnitude a span counts as zero: its inverse would overflow.
 constexpr float kSmallestPeak = 0x1p-100f;
 
+// Rows of one fp32 tile: 2 * 12 sums in 32 registers.
+constexpr int kFloatChunkRows = 12;
+
 // Values of k in one fp32 panel.
 constexpr int kPanelColumns = 256;
+
+// Codes of a block, unpacked to bytes for some segments of K: [quad][32 columns][4], and what their groups share.
+struct CodePanel {
+  uint8_t* codes;
+  float* scale;    // [group][32], from the group of segment_begin on; two-level formats that need it: the multiplier
+  float* minimum;  // [group][32], formats with minima
+  const float* column_scale;  // [32], two-level formats
+  int segment_begin, segment_end;
+  // Packed bytes of the next panel: `ahead_lines` of 64 are fetched into L2 while this one is multiplied.
+  const uint8_t* ahead;
+  int ahead_lines;
+};
 
 struct MatmulKernels {
   // Quantizes x[rows][ldx], `columns` values each. A span with a NaN or an infinity gets quants 0 and a NaN scale.
@@ -51,6 +66,14 @@ struct MatmulKernels {
                               int64_t ldo);
   RowsKernel rows[kPackedFormats][kChunkRows];
 
+  // The same from a panel, continuing out unless segment_begin is 0. Null, as is unpack_codes, if it gains nothing.
+  using UnpackCodes = void (*)(const PackedLayout& layout, const SegmentPlan& plan, const uint8_t* block,
+                               const CodePanel& panel);
+  using PanelKernel = void (*)(const CodePanel& panel, const SegmentPlan& plan, const PreparedRows& x, float* out,
+                               int64_t ldo);
+  UnpackCodes unpack_codes[kPackedFormats];
+  PanelKernel panel[kPackedFormats][kChunkRows];
+
   // panel[k][32] = weights k_begin <= k < k_end of a block as fp32: k_begin and k_end are multiples of 8 or the end.
   using UnpackPacked = void (*)(const PackedLayout& layout, const uint8_t* block, int k_begin, int k_end, float* panel);
   UnpackPacked unpack[kPackedFormats];
@@ -59,8 +82,8 @@ struct MatmulKernels {
   using UnpackDense = void (*)(const void* row, int64_t stride, int count, int columns, float* panel);
   UnpackDense unpack_dense[kFirstPacked];
 
-  // out[r][c] = fma chain over k of x[r][k] * panel[k][c], starting from out unless `first`.
-  void (*multiply_float)(const float* x, int64_t ldx, int rows, const float* panel, int columns, bool first, float* out,
+  // out[r][c] = fma chain over k of x[k][r] * panel[k][c], continuing out unless `first`.
+  void (*multiply_float)(const float* x, int rows, const float* panel, int columns, bool first, float* out,
                          int64_t ldo);
 };
 

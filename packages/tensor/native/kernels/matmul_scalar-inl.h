@@ -153,13 +153,12 @@ void UnpackDense(const void* row, int64_t stride, int count, int columns, float*
       panel[k * kBlockRows + c] = c < count ? DenseElement<F>(row, c * stride + k) : 0.0f;
 }
 
-void MultiplyFloat(const float* x, int64_t ldx, int rows, const float* panel, int columns, bool first, float* out,
-                   int64_t ldo) {
+void MultiplyFloat(const float* x, int rows, const float* panel, int columns, bool first, float* out, int64_t ldo) {
   for (int r = 0; r < rows; ++r) {
     float* to = out + r * ldo;
     if (first) std::memset(to, 0, kBlockRows * sizeof(float));
     for (int k = 0; k < columns; ++k)
-      for (int c = 0; c < kBlockRows; ++c) to[c] = std::fmaf(x[r * ldx + k], panel[k * kBlockRows + c], to[c]);
+      for (int c = 0; c < kBlockRows; ++c) to[c] = std::fmaf(x[k * rows + r], panel[k * kBlockRows + c], to[c]);
   }
 }
 
@@ -170,6 +169,8 @@ constexpr MatmulKernels kScalarKernels = {
     {LLM_SCALAR_ROWS(WeightFormat::kSym4), LLM_SCALAR_ROWS(WeightFormat::kAsym4), LLM_SCALAR_ROWS(WeightFormat::kMin4),
      LLM_SCALAR_ROWS(WeightFormat::kTwo4), LLM_SCALAR_ROWS(WeightFormat::kTwo4Asym),
      LLM_SCALAR_ROWS(WeightFormat::kInt8)},
+    {},  // panels
+    {},
     {Unpack<WeightFormat::kSym4>, Unpack<WeightFormat::kAsym4>, Unpack<WeightFormat::kMin4>,
      Unpack<WeightFormat::kTwo4>, Unpack<WeightFormat::kTwo4Asym>, Unpack<WeightFormat::kInt8>},
     {UnpackDense<WeightFormat::kF32>, UnpackDense<WeightFormat::kF16>, UnpackDense<WeightFormat::kBf16>},

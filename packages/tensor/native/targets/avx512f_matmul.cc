@@ -4,6 +4,6 @@
 
 namespace llm {
 
-const MatmulKernels kAvx512fMatmul = {Quantize, LLM_ZMM_ALL_ROWS(MaddZmm), LLM_FLOAT_KERNELS(Zmm)};
+const MatmulKernels kAvx512fMatmul = {Quantize, LLM_ZMM_ALL_ROWS(MaddZmm), {}, {}, LLM_FLOAT_KERNELS(Zmm)};
 
 }  // namespace llm

@@ -57,4 +57,22 @@ export interface MatrixCalls {
     threads: number,
     out: Float32Array,
   ): void;
+
+  selectMatmul(...rest: [...shape: Shape, compute: string, span: number, isa: string, rows: number]): {
+    kernel: string;
+    reason: string;
+  };
+  /** For the whole process; an empty name leaves the choice to the selector. False if there is no such kernel. */
+  forceMatmul(kernel: string): boolean;
+  /** Seconds of each of `repeats` products; the matrices, all of one shape, are taken in turn. */
+  timeMatmul(
+    matrices: MatrixHandle[],
+    x: Float32Array,
+    rows: number,
+    compute: string,
+    span: number,
+    isa: string,
+    threads: number,
+    repeats: number,
+  ): number[];
 }

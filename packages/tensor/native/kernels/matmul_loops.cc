@@ -1,0 +1,110 @@
+#include <algorithm>
+
+#include "kernels/matmul_plan.h"
+
+namespace llm {
+namespace {
+
+// Segments of a panel: whole spans, so that no sum is cut.
+int PanelSegments(const SegmentPlan& plan) {
+  const int spans = kCodePanelColumns / (plan.per_span * plan.octets * kOctet);
+  return std::min(plan.segments, spans * plan.per_span);
+}
+
+int64_t PanelCodes(const PackedLayout& layout) {
+  const int64_t columns = (layout.columns + kOctet - 1) / kOctet * kOctet;
+  return std::min<int64_t>(columns, kCodePanelColumns) * kBlockRows;
+}
+
+// Floats of the scales of the groups that a panel can touch.
+int64_t PanelScales(const PackedLayout& layout) {
+  const int64_t groups = std::min(layout.groups, kCodePanelColumns / kOctet / layout.group_octets + 2);
+  return groups * kBlockRows;
+}
+
+}  // namespace
+
+void MultiplyRows(const BlockLoop& loop, int span) {
+  const PackedLayout layout = LayoutOf(loop.weight);
+  const SegmentPlan plan = PlanSegments(layout, span);
+  const Int8ChunkLayout prepared(layout, plan);
+  const auto& kernel = loop.kernels.rows[PackedIndex(loop.weight.format)];
+  const int chunks = Int8Chunks(loop.rows);
+  for (int block = loop.block_begin; block < loop.block_end; ++block) {
+    const uint8_t* data = loop.weight.data + block * layout.block_bytes;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      const int row = FirstRow(chunk, chunks, loop.rows), count = FirstRow(chunk + 1, chunks, loop.rows) - row;
+      kernel[count - 1](data, plan, prepared.At(loop.prepared, row, count), loop.Out(block, row), loop.ldo);
+    }
+  }
+}
+
+size_t CodePanelBytes(const Weight& weight) {
+  const PackedLayout layout = LayoutOf(weight);
+  return static_cast<size_t>(PanelCodes(layout)) + 2 * sizeof(float) * static_cast<size_t>(PanelScales(layout));
+}
+
+void MultiplyCodePanels(const BlockLoop& loop, int span) {
+  const PackedLayout layout = LayoutOf(loop.weight);
+  const SegmentPlan plan = PlanSegments(layout, span);
+  const Int8ChunkLayout prepared(layout, plan);
+  const int index = PackedIndex(loop.weight.format);
+  const auto unpack = loop.kernels.unpack_codes[index];
+  const auto& kernel = loop.kernels.panel[index];
+  const int chunks = Int8Chunks(loop.rows), step = PanelSegments(plan);
+
+  CodePanel panel = {};
+  panel.codes = loop.scratch;
+  panel.scale = reinterpret_cast<float*>(loop.scratch + PanelCodes(layout));
+  panel.minimum = panel.scale + PanelScales(layout);
+  const uint8_t* const end = loop.weight.data + loop.block_end * layout.block_bytes;
+  for (int block = loop.block_begin; block < loop.block_end; ++block) {
+    const uint8_t* data = loop.weight.data + block * layout.block_bytes;
+    for (int s = 0; s < plan.segments; s += step) {
+      panel.segment_begin = s;
+      panel.segment_end = std::min(plan.segments, s + step);
+      panel.column_scale = reinterpret_cast<const float*>(data);
+      unpack(layout, plan, data, panel);
+      // What the next unpacking reads, a piece of it after every chunk: the rest of this block, or the next one.
+      const int64_t octets = static_cast<int64_t>(panel.segment_end) * plan.octets;
+      const uint8_t* ahead = std::min(end, data + std::min(layout.block_bytes, octets * OctetBytes(layout.format)));
+      const int64_t bytes = std::min<int64_t>(end - ahead, step * plan.octets * int64_t{OctetBytes(layout.format)});
+      panel.ahead_lines = static_cast<int>(bytes / kLine / chunks + 1);
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        const int row = FirstRow(chunk, chunks, loop.rows), count = FirstRow(chunk + 1, chunks, loop.rows) - row;
+        panel.ahead = std::min(ahead + int64_t{chunk} * panel.ahead_lines * kLine, end - panel.ahead_lines * kLine);
+        kernel[count - 1](panel, plan, prepared.At(loop.prepared, row, count), loop.Out(block, row), loop.ldo);
+      }
+    }
+  }
+}
+
+void MultiplyFloatPanels(const BlockLoop& loop) {
+  const Weight& weight = loop.weight;
+  const bool packed = IsPacked(weight.format);
+  const PackedLayout layout = packed ? LayoutOf(weight) : PackedLayout{};
+  const int columns = static_cast<int>(weight.columns), chunks = FloatChunks(loop.rows);
+  const auto* const x = reinterpret_cast<const float*>(loop.prepared);
+  auto* const panel = reinterpret_cast<float*>(loop.scratch);
+  for (int block = loop.block_begin; block < loop.block_end; ++block)
+    for (int k = 0; k < columns; k += kPanelColumns) {
+      const int end = std::min(columns, k + kPanelColumns);
+      if (packed) {
+        loop.kernels.unpack[PackedIndex(weight.format)](layout, weight.data + block * layout.block_bytes, k, end,
+                                                        panel);
+      } else {
+        const int64_t row = int64_t{block} * kBlockRows;
+        const int count = static_cast<int>(std::min<int64_t>(kBlockRows, weight.rows - row));
+        loop.kernels.unpack_dense[static_cast<int>(weight.format)](
+            weight.data + (row * weight.columns + k) * ElementBytes(weight.format), weight.columns, count, end - k,
+            panel);
+      }
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        const int row = FirstRow(chunk, chunks, loop.rows), count = FirstRow(chunk + 1, chunks, loop.rows) - row;
+        loop.kernels.multiply_float(x + int64_t{row} * columns + int64_t{k} * count, count, panel, end - k, k == 0,
+                                    loop.Out(block, row), loop.ldo);
+      }
+    }
+}
+
+}  // namespace llm

@@ -1,0 +1,66 @@
+#include "kernels/select_matmul.h"
+
+#include <atomic>
+
+#include "kernels/matmul_plan.h"
+
+namespace llm {
+namespace {
+
+constexpr const char* kNames[] = {"rows", "panel", "float"};
+constexpr int kNotForced = -1;
+std::atomic<int> forced{kNotForced};
+
+constexpr int kNever = 1 << 30;
+
+// Rows from which unpacking a block once beats decoding it for every 6 rows. Measured on Zen 4 (4096 x 4096, one
+// thread, share of the dot products' peak at 512 rows, rows against panel): symmetric .85 and .81 in groups of 32, .93
+// and .88 in groups of 128; zero points .77 and .81, .89 and .88; two-level .81 and .83, .89 and .85. CPUs whose masks
+// and shifts share ports with the dot product (Intel) may differ: compare with LLM_MATMUL=panel.
+int PanelThreshold(const Weight& weight) {
+  constexpr int kShortGroup = 64;
+  const bool short_groups = weight.group > 0 && weight.group <= kShortGroup;
+  if (HasZeroPoints(weight.format)) return short_groups ? 96 : kNever;
+  if (weight.format == WeightFormat::kTwo4) return short_groups ? 256 : kNever;
+  return kNever;
+}
+
+bool HasPanel(const KernelTable& table, const Weight& weight, int span) {
+  if (table.matmul->unpack_codes[PackedIndex(weight.format)] == nullptr) return false;
+  // Two-level sums of a span must stay exact in fp32: 1024 * 127 * 128 < 2^24.
+  constexpr int kExactOctets = 1024 / kOctet;
+  const SegmentPlan plan = PlanSegments(LayoutOf(weight), span);
+  const int span_octets = plan.per_span * plan.octets;
+  return span_octets <= (weight.format == WeightFormat::kTwo4 ? kExactOctets : kCodePanelColumns / kOctet);
+}
+
+}  // namespace
+
+const char* NameOf(MatmulPath path) { return kNames[static_cast<int>(path)]; }
+
+MatmulChoice SelectMatmul(const KernelTable& table, Compute compute, const Weight& weight, int span, int rows) {
+  if (!IsPacked(weight.format)) return {MatmulPath::kFloat, "dense weights"};
+  if (compute != Compute::kInt8) return {MatmulPath::kFloat, "exact weights and sums were asked for"};
+  if (!HasPanel(table, weight, span)) return {MatmulPath::kRows, "the only int8 kernel for this table and format"};
+  const int force = forced.load(std::memory_order_relaxed);
+  if (force == static_cast<int>(MatmulPath::kRows) || force == static_cast<int>(MatmulPath::kPanel))
+    return {static_cast<MatmulPath>(force), "forced"};
+  return rows < PanelThreshold(weight)
+             ? MatmulChoice{MatmulPath::kRows, "decoding codes again for every 6 rows costs less than a panel"}
+             : MatmulChoice{MatmulPath::kPanel, "many rows share one decoding"};
+}
+
+bool ForceMatmulPath(std::string_view name) {
+  if (name.empty()) {
+    forced.store(kNotForced, std::memory_order_relaxed);
+    return true;
+  }
+  for (const MatmulPath path : {MatmulPath::kRows, MatmulPath::kPanel}) {
+    if (name != NameOf(path)) continue;
+    forced.store(static_cast<int>(path), std::memory_order_relaxed);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace llm
