@@ -4,6 +4,7 @@ import { attention, type AttentionOptions, type CacheType } from './attention.ts
 import { cpuInfo } from './cpu.ts';
 import { InvalidArgumentError, ShapeMismatchError, UnknownOptionError } from './errors.ts';
 import { randomGenerator } from './testing/random-matrix.ts';
+import { ropeHeads } from './vector.ts';
 
 // Other tables share the attention kernels of one of these.
 const own = ['avx512f', 'avx2', 'neon', 'wasm_simd128', 'scalar'];
@@ -176,6 +177,39 @@ describe.each(tables)('%s', (isa) => {
       { numRuns: isa === 'scalar' ? 10 : 30 },
     );
   });
+
+  describe.each(['half', 'interleaved'] as const)(
+    'keys in the cache are turned to other positions, style %s',
+    (style) => {
+      test.each([...bounds, ['f32', 4e-6] as const])('%s', (cacheType, bound) => {
+        for (const [tokens, rotary] of [
+          [1, 48],
+          [37, 24],
+          [150, 48],
+        ] as const) {
+          const options = { ...shapes['grouped queries'], queries: 1, tokens, seed: tokens };
+          const { q, k, v } = inputs(options);
+          const cosSin = Float32Array.from(
+            Array.from({ length: rotary / 2 }, (_, i) => -64 * 10000 ** ((-2 * i) / rotary)).flatMap((angle) => [
+              Math.cos(angle),
+              Math.sin(angle),
+            ]),
+          );
+          const turned = ropeHeads(k, 48, cosSin, style === 'interleaved', { isa });
+          const keyRotation = { cosSin, style };
+          const out = attention(q, k, v, {
+            ...shapes['grouped queries'],
+            cacheType,
+            keyRotation,
+            blockTokens: 32,
+            isa,
+          });
+          // Rounded twice: before and after.
+          expect(distance(out, reference({ q, k: turned, v }, options))).toBeLessThan(2 * bound);
+        }
+      });
+    },
+  );
 
   test('large scores do not overflow, and damaged keys are not hidden', () => {
     const options = { ...shapes['one head'], queries: 1, tokens: 300, seed: 1, scale: 1000 };

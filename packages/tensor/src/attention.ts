@@ -32,13 +32,15 @@ export interface AttentionOptions {
   readonly queriesPerTask?: number;
   /** Parts that a long context is cut into, as several threads would; default: none. The result does not depend on it. */
   readonly parts?: number;
+  /** Turns the stored keys by the angles [pairs][cos, sin] of a distance, as shifting a context does; default: not. */
+  readonly keyRotation?: { readonly cosSin: Float32Array; readonly style: 'half' | 'interleaved' };
   /** A kernel table of {@link cpuInfo}; default: the best. */
   readonly isa?: string;
 }
 
 const optionNames = [
   ...['heads', 'kvHeads', 'keyDim', 'valueDim', 'scale', 'softcap', 'window', 'alibi', 'cacheType', 'blockTokens'],
-  ...['blockOrder', 'queriesPerTask', 'parts', 'isa'],
+  ...['blockOrder', 'queriesPerTask', 'parts', 'keyRotation', 'isa'],
 ];
 
 /**
@@ -68,12 +70,13 @@ export function attention(
     window: options.window ?? 0,
     queriesPerTask: options.queriesPerTask ?? queries,
     parts: options.parts ?? 0,
+    interleaved: options.keyRotation?.style === 'interleaved' ? 1 : 0,
   };
   const order = options.blockOrder ?? Int32Array.from({ length: Math.ceil(tokens / blockTokens) }, (_, i) => i);
   const out = new Float32Array(queries * heads * valueDim);
   translateErrors(() => {
     const isa = kernelsFor(options.isa);
-    backend().addon.attention(isa, cacheType, shape, q, k, v, options.alibi, order, out);
+    backend().addon.attention(isa, cacheType, shape, q, k, v, options.alibi, order, out, options.keyRotation?.cosSin);
   });
   return out;
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -35,7 +36,7 @@ int Whole(const Napi::Object& object, const char* name, int most) {
   return value >= 0 && value <= most ? static_cast<int>(value) : -1;
 }
 
-// (isa, cacheType, shape, q, k, v, alibi or undefined, blockOrder, out)
+// (isa, cacheType, shape, q, k, v, alibi or undefined, blockOrder, out, angles or undefined)
 //
 // q [queries][heads][keyDim], k [tokens][kvHeads][keyDim], v [tokens][kvHeads][valueDim], out
 // [queries][heads][valueDim]; the queries are the last of the tokens. blockOrder says where in memory every block of
@@ -70,6 +71,12 @@ Napi::Value Attention(const Napi::CallbackInfo& info) {
       !ReadArray(info, 8, int64_t{queries} * heads * layout.value_dim, true, "out", &out))
     return {};
 
+  float* angles;
+  const int64_t rotary = info[9].IsTypedArray() ? info[9].As<Napi::TypedArray>().ElementLength() : 0;
+  if (!ReadArray(info, 9, rotary, rotary > 0, "angles", &angles)) return {};
+  if (rotary > layout.key_dim || rotary % 2 != 0)
+    return Fail(info.Env(), "INVALID_ARGUMENT", "there are more angles than pairs of values in a key");
+
   const size_t block_bytes = layout.HeadBytes() * static_cast<size_t>(kv_heads);
   const auto cache = AllocateMemory(block_bytes * static_cast<size_t>(blocks));
   const auto scratch = AllocateMemory(AttentionScratchBytes(layout, group, per_task));
@@ -88,6 +95,11 @@ Napi::Value Attention(const Napi::CallbackInfo& info) {
     for (int t = 0; t < tokens; ++t) {
       const int64_t row = int64_t{t} * kv_heads + head;
       kernels.store(layout, block_table.data(), offset, t, k + row * layout.key_dim, v + row * layout.value_dim);
+    }
+    for (int i = 0; angles != nullptr && i < blocks; ++i) {
+      const int held = std::min(layout.block_tokens, tokens - i * layout.block_tokens);
+      kernels.rotate_keys(layout, block_table[i], offset, held, angles, static_cast<int>(rotary),
+                          Whole(shape, "interleaved", 1));
     }
     for (int first = 0; first < queries; first += per_task) {
       AttentionTask task = {};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/attention_cache-inl.h"
+#include "kernels/attention_rotate-inl.h"
 
 namespace llm {
 namespace {
@@ -391,6 +392,7 @@ void Merge(const AttentionTask& task, const float* states) {
 
 constexpr AttentionKernels kAttentionKernels = {
     .store = StoreToken,
+    .rotate_keys = RotateKeys,
     .attend = Attend,
     .attend_segments = AttendSegments,
     .merge = Merge,

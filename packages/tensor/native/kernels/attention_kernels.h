@@ -57,6 +57,10 @@ struct AttentionKernels {
   // Writes the key and value of one token.
   void (*store)(const KvLayout& layout, uint8_t* const* blocks, size_t head_offset, int64_t position, const float* k,
                 const float* v);
+  // Turns the keys of the first `tokens` of one block by the angles cos_sin[rotary_dim / 2][2], pairs as in
+  // VectorKernels::rope: those of -n positions make them keys of n positions earlier. Rounds up to 16 tokens.
+  void (*rotate_keys)(const KvLayout& layout, uint8_t* block, size_t head_offset, int tokens, const float* cos_sin,
+                      int rotary_dim, int interleaved);
   void (*attend)(const AttentionTask& task);
   // The same in parts, for spreading one KV head over threads: the states of segments [begin, end), a segment being
   // kAttentionSegment keys from a multiple of it, into states + (segment - first) * AttentionStateFloats(task).

@@ -14,6 +14,7 @@ export interface NativeAttentionShape {
   readonly window: number;
   readonly queriesPerTask: number;
   readonly parts: number;
+  readonly interleaved: number;
 }
 
 export interface NativeSample {
@@ -57,6 +58,7 @@ export interface VectorCalls {
     alibi: Float32Array | undefined,
     blockOrder: Int32Array,
     out: Float32Array,
+    angles: Float32Array | undefined,
   ): void;
 
   sampleToken(
