@@ -321,6 +321,19 @@ describe('generate', () => {
 });
 
 describe('a full pool', () => {
+  test('requests wait for blocks and take turns', async () => {
+    const program = make(smallProgram({ blocks: 4 }));
+    const prompts = Array.from({ length: 6 }, (_, i) => randomTokens(50 + i, i + 1));
+    const run = async (prompt: Int32Array): Promise<number[]> => {
+      using sequence = program.createSequence();
+      return await greedy(program, sequence, prompt, 60);
+    };
+    const alone: number[][] = [];
+    for (const prompt of prompts) alone.push(await run(prompt));
+    expect(await Promise.all(prompts.map(run))).toEqual(alone);
+    expect(program.stats().freeBlocks).toBe(4);
+  });
+
   test('what can never fit is refused', async () => {
     const program = make(smallProgram({ blocks: 4 }));
     using holder = program.createSequence();

@@ -125,7 +125,8 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     const Napi::HandleScope scope(env_);
     const Napi::Object self = Value();  // stays until the end of this
     Napi::Error thrown;
-    for (const Event& event : engine_->TakeEvents()) {
+    const std::vector<Event> events = engine_->TakeEvents();
+    for (const Event& event : events) {
       const Napi::Value undefined = env_.Undefined();
       Napi::Value tokens = undefined, log_probabilities = undefined, end = undefined;
       if (!event.tokens.empty()) tokens = ToArray<Napi::Int32Array>(event.tokens);
@@ -139,6 +140,7 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
       if (result.IsNothing()) thrown = env_.GetAndClearPendingException();
       if (event.finished) Done();
     }
+    if (engine_ != nullptr) engine_->Heard(!events.empty());
     if (!thrown.IsEmpty()) thrown.ThrowAsJavaScriptException();
   }
 

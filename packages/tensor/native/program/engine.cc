@@ -67,6 +67,7 @@ Engine::Change Engine::Truncate(int64_t id, int64_t length) {
   if (found->second->busy) return Change::kBusy;
   if (length < 0 || length > found->second->length()) return Change::kTooLong;
   found->second->Truncate(length);
+  BlocksReleased();
   return Change::kDone;
 }
 
@@ -80,8 +81,15 @@ void Engine::ReleaseSequence(int64_t id) {
     if (const auto r = std::find_if(running_.begin(), running_.end(), has); r != running_.end()) request = (*r)->id;
     if (const auto r = std::find_if(waiting_.begin(), waiting_.end(), has); r != waiting_.end()) request = (*r)->id;
     sequences_.erase(found);
+    BlocksReleased();
   }
   if (request != kEngineItself) Cancel(request);
+}
+
+// Somebody may have been waiting for them.
+void Engine::BlocksReleased() {
+  asking_ = hopeless_ = false;
+  if (!waiting_.empty() || !running_.empty()) thread_->Wake();
 }
 
 void Engine::Submit(int64_t id, std::unique_ptr<Request> request) {
@@ -135,6 +143,21 @@ std::vector<Event> Engine::TakeEvents() {
   const Locked locked(event_lock_);
   notified_ = false;
   return std::move(events_);
+}
+
+void Engine::Heard(bool any) {
+  {
+    const Locked locked(lock_);
+    if (!asking_) return;
+    if (!any) {
+      asking_ = false;
+      hopeless_ = true;
+    }
+  }
+  if (any)
+    Notify();
+  else
+    thread_->Wake();
 }
 
 Engine::Statistics Engine::GetStatistics() {

@@ -3,6 +3,7 @@
 // TakeEvents, after `notify` was called.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -62,6 +63,9 @@ class Engine {
   void Stop();
 
   std::vector<Event> TakeEvents();
+  // After the events are dealt with, `any` or none. A request that lacks blocks fails only when everybody has heard of
+  // all ends, and had the time to release sequences.
+  void Heard(bool any);
   Statistics GetStatistics();
   std::vector<double> InstructionSeconds();
 
@@ -76,6 +80,8 @@ class Engine {
   void PlanPrompts();
   void Add(Request& request, int count);
   bool MakeRoom(Request& request);
+  bool Hopeless();
+  void BlocksReleased();
   void Preempt(Request& request);
   void Commit();
   void CommitForward(Request& request);
@@ -102,6 +108,8 @@ class Engine {
   std::vector<Request*> in_step_;
   size_t turn_ = 0;  // who is first, if not all fit into a step
   bool stopping_ = false, stopped_ = false;
+  std::atomic<bool> asking_{false};
+  bool hopeless_ = false;  // whether any block may still be released
   int64_t steps_ = 0, tokens_ = 0;
   double step_seconds_ = 0;
 

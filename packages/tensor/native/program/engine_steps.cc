@@ -1,6 +1,7 @@
 // The engine's thread: which tokens make the next step, and what follows from its outputs.
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "program/engine.h"
 
@@ -77,7 +78,7 @@ void Engine::Admit() {
     if (request.began == 0) request.finish.reused_tokens = reused;
     const int64_t left = static_cast<int64_t>(request.feed.size() - request.fed);
     if (!sequence.Reserve(left)) {
-      if (!running_.empty()) return;
+      if (!running_.empty() || !Hopeless()) return;
       FailOutOfBlocks(request, sequence.BlocksFor(left));
       waiting_.pop_front();
       continue;
@@ -175,7 +176,7 @@ bool Engine::MakeRoom(Request& request) {
     });
     if (gives == running_.rend()) {
       // All others are in this step already: the request waits for a block that one of them gives back.
-      if (!in_step_.empty()) return false;
+      if (!in_step_.empty() || !Hopeless()) return false;
       FailOutOfBlocks(request, request.sequence->BlocksFor(1));
       std::erase_if(running_, [&](const std::unique_ptr<Request>& r) { return r.get() == &request; });
       return false;
@@ -185,6 +186,13 @@ bool Engine::MakeRoom(Request& request) {
     running_.erase(std::next(gives).base());
   }
   return true;
+}
+
+// Nothing runs that could give blocks back. Idle sequences hold them, and their owners may not know yet that their requests
+// are done.
+bool Engine::Hopeless() {
+  asking_ = !hopeless_;
+  return std::exchange(hopeless_, false);
 }
 
 // The same tokens give the same keys and values again, bit for bit.
@@ -281,7 +289,7 @@ Event& Engine::News(uint32_t request) {
 void Engine::Notify() {
   {
     const Locked locked(event_lock_);
-    if (events_.empty() || notified_) return;
+    if ((events_.empty() && !asking_) || notified_) return;
     notified_ = true;
   }
   options_.notify(options_.context);
