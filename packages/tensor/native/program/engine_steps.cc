@@ -188,8 +188,8 @@ bool Engine::MakeRoom(Request& request) {
   return true;
 }
 
-// Nothing runs that could give blocks back. Idle sequences hold them, and their owners may not know yet that their requests
-// are done.
+// Nothing runs that could give blocks back. Idle sequences hold them, and their owners may not know yet that their
+// requests are done.
 bool Engine::Hopeless() {
   asking_ = !hopeless_;
   return std::exchange(hopeless_, false);
