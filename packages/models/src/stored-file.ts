@@ -32,9 +32,14 @@ export function storedTensor(file: StoredFile, place: Omit<TensorInfo, 'storage'
   };
 }
 
-/** The same bytes, seen with another shape and type. */
-export function withShape(tensor: TensorInfo, shape: readonly number[], dtype: string = tensor.dtype): TensorInfo {
-  const { name, offset, byteLength } = tensor;
+/** The same bytes, seen with another shape, type and name. */
+export function withShape(
+  tensor: TensorInfo,
+  shape: readonly number[],
+  dtype: string = tensor.dtype,
+  name: string = tensor.name,
+): TensorInfo {
+  const { offset, byteLength } = tensor;
   return {
     ...{ name, dtype, shape, offset, byteLength },
     get storage(): Storage {

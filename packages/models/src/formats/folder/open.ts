@@ -9,6 +9,7 @@ import { LoadedCheckpoint } from '../../loaded-checkpoint.ts';
 import { readJsonObject } from '../../read-file.ts';
 import type { WeightSource } from '../../weight-source.ts';
 import { PackedWeights } from '../packed/weights.ts';
+import { quantizationMethods, quantizedWeights } from '../quantized/config.ts';
 import { DenseWeights } from '../safetensors/weights.ts';
 import { companionsOfFolder } from './companion-files.ts';
 import { chatTemplateOfFolder, tokenizerOfFolder } from './tokenizer-files.ts';
@@ -34,6 +35,10 @@ export function openFolder(path: string): LoadedCheckpoint {
   const bosTokenId = ids('bos_token_id')[0];
   const chatTemplate = chatTemplateOfFolder(path, names);
   const files = openWeightFiles(path, names);
+  // AutoGPTQ's checkpoints of before 2024 say how they are quantized in a file of its own.
+  const quantizeConfig = names.has('quantize_config.json')
+    ? { quant_method: 'gptq', ...read('quantize_config.json') }
+    : undefined;
   return new LoadedCheckpoint({
     path,
     config,
@@ -41,7 +46,7 @@ export function openFolder(path: string): LoadedCheckpoint {
     architecture,
     eosTokenIds,
     bosTokenId,
-    weights: weightsOf(path, configPath, config, files, (name) => architecture.isTransposed(name)),
+    weights: weightsOf(path, configPath, config, quantizeConfig, files, (name) => architecture.isTransposed(name)),
     chatTemplate,
     loadTokenizer: () => tokenizerOfFolder(path, names),
     companionFiles: () => companionsOfFolder(path, names),
@@ -52,16 +57,20 @@ function weightsOf(
   path: string,
   configPath: string,
   config: HfConfig,
+  quantizeConfig: HfConfig | undefined,
   files: WeightFiles,
   isTransposed: (name: string) => boolean,
 ): WeightSource {
   const dense = new DenseWeights(path, files.files, files.tensors, isTransposed);
-  const quantization = config['quantization_config'] ?? undefined;
+  const quantization = config['quantization_config'] ?? quantizeConfig;
   if (quantization === undefined) return dense;
   if (typeof quantization !== 'object') {
     throw new InvalidConfigError(configPath, 'quantization_config', 'it must be an object');
   }
   const method = (quantization as HfConfig)['quant_method'];
   if (method === 'llm-packed') return new PackedWeights(path, dense, files.metadata);
-  throw new UnsupportedFormatError(path, `its weights are quantized by ${JSON.stringify(method)}`);
+  const quantized = quantizedWeights(path, quantization as HfConfig, dense);
+  if (quantized) return quantized;
+  const known = quantizationMethods.join(', ');
+  throw new UnsupportedFormatError(path, `its weights are quantized by ${JSON.stringify(method)}; known are ${known}`);
 }

@@ -1,9 +1,11 @@
-import { importGguf, Matrix, packMatrix, Storage, type DenseFormat } from '@llm/tensor';
+import { importGguf, Matrix, packMatrix, type DenseFormat } from '@llm/tensor';
 
 import type { GgufMapping, HfConfig } from '../../architecture.ts';
 import type { TensorInfo, WeightConversion } from '../../checkpoint.ts';
+import { largestDifference } from '../../compare-matrix.ts';
+import { denseMatrix, halfMatrix } from '../../dense-matrix.ts';
 import { InvalidWeightError } from '../../errors.ts';
-import { elementCount, encodeFloats } from '../../number-formats.ts';
+import { elementCount } from '../../number-formats.ts';
 import { storedTensor, type StoredFile } from '../../stored-file.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 import { dequantize } from './dequantize.ts';
@@ -12,8 +14,6 @@ import { REGROUPED_SIZE, regroup } from './regroup.ts';
 
 /** Values are handed out in pieces of about so many. */
 const PIECE_VALUES = 1 << 20;
-/** The largest finite float16. */
-const LARGEST_HALF = 65504;
 
 const denseFormats: Readonly<Record<string, DenseFormat>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
@@ -67,12 +67,10 @@ export class GgufWeights implements WeightSource {
     if (regrouped) {
       const { format, plain, lossless } = regrouped;
       const matrix = packMatrix({ format, rows, columns, groupSize: REGROUPED_SIZE }, plain);
-      return converted(from, matrix, lossless ? 0 : this.#largestError(info, matrix));
+      return converted(from, matrix, lossless ? 0 : largestDifference(matrix, this.values(info)));
     }
-    const values = joined(this.values(info), rows * columns);
-    const format = values.every((value) => Math.abs(value) <= LARGEST_HALF) ? 'F16' : 'BF16';
-    const matrix = denseMatrix(denseFormats[format] as DenseFormat, rows, columns, encodeFloats(format, values));
-    return converted(from, matrix, this.#largestError(info, matrix));
+    const matrix = halfMatrix(rows, columns, () => this.values(info));
+    return converted(from, matrix, largestDifference(matrix, this.values(info)));
   }
 
   *values(info: TensorInfo): Iterable<Float32Array> {
@@ -114,19 +112,6 @@ export class GgufWeights implements WeightSource {
     });
     return bytes;
   }
-
-  #largestError(info: TensorInfo, matrix: Matrix): number {
-    let largest = 0;
-    let row = 0;
-    for (const values of this.values(info)) {
-      const end = row + values.length / matrix.columns;
-      matrix.toFloat32(row, end).forEach((value, i) => {
-        largest = Math.max(largest, Math.abs(value - (values[i] as number)));
-      });
-      row = end;
-    }
-    return largest;
-  }
 }
 
 /** `blk.3.attn_q.weight` is `model.layers.3.self_attn.q_proj.weight`. Undefined for tensors that no checkpoint has. */
@@ -136,23 +121,7 @@ function checkpointName(name: string, mapping: GgufMapping): string | undefined 
   return Object.hasOwn(mapping.tensors, pattern) ? mapping.tensors[pattern]?.replace('#', layer ?? '') : undefined;
 }
 
-function denseMatrix(format: DenseFormat, rows: number, columns: number, bytes: Uint8Array): Matrix {
-  using storage = Storage.allocate(bytes.byteLength);
-  storage.write(0, bytes);
-  return new Matrix({ format, rows, columns }, storage);
-}
-
 function converted(from: string, matrix: Matrix, largestError: number): LoadedMatrix {
   const conversion: WeightConversion = { from, to: matrix.format, lossless: largestError === 0, largestError };
   return { matrix, conversion };
-}
-
-function joined(pieces: Iterable<Float32Array>, length: number): Float32Array {
-  const result = new Float32Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    result.set(piece, at);
-    at += piece.length;
-  }
-  return result;
 }

@@ -1,0 +1,45 @@
+import type { TensorInfo } from '../../checkpoint.ts';
+
+/** A weight of a linear on an integer grid: w[o][i] = scale[o][g] (code[o][i] - zero[o][g]), g the group of input i. */
+export interface QuantizedCodes {
+  readonly bits: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** Inputs of a group; the last group of a row may be shorter. */
+  readonly groupSize: number;
+  /** [rows × columns], unsigned. */
+  readonly codes: Uint8Array;
+  /** [rows × groups] */
+  readonly scales: Float32Array;
+  /** [rows × groups]; may be one more than the largest code. */
+  readonly zeroPoints: Uint16Array;
+  /** The group of each input where groups are not runs of inputs (act-order). */
+  readonly groupOf?: Int32Array;
+}
+
+/** Such a weight in a checkpoint. */
+export interface QuantizedLinear {
+  /** With the name and the shape of the weight, and the place of its codes. */
+  readonly info: TensorInfo;
+  load(): QuantizedCodes;
+}
+
+/** How many groups a row has. */
+export function groupCount({ columns, groupSize }: Pick<QuantizedCodes, 'columns' | 'groupSize'>): number {
+  return Math.ceil(columns / groupSize);
+}
+
+/** Rows [begin, end) as float32. */
+export function dequantizeRows(linear: QuantizedCodes, begin: number, end: number): Float32Array {
+  const { columns, groupSize, codes, scales, zeroPoints, groupOf } = linear;
+  const groups = groupCount(linear);
+  const out = new Float32Array((end - begin) * columns);
+  for (let row = begin; row < end; row++) {
+    for (let column = 0; column < columns; column++) {
+      const group = row * groups + (groupOf ? (groupOf[column] as number) : Math.floor(column / groupSize));
+      const code = (codes[row * columns + column] as number) - (zeroPoints[group] as number);
+      out[(row - begin) * columns + column] = (scales[group] as number) * code;
+    }
+  }
+  return out;
+}
