@@ -164,3 +164,19 @@ export class UnsupportedArchitectureError extends LlmError {
     this.differences = differences;
   }
 }
+
+/** A pickle that holds more than tensors: it was refused, and nothing of it was run. */
+export class PickleError extends LlmError {
+  readonly path: string;
+  /** The function or class that it wants, or the operation. */
+  readonly wanted: string;
+
+  constructor(path: string, wanted: string) {
+    super(
+      'PICKLE_REFUSED',
+      `${path} was refused: its pickle wants ${wanted}, and only tensors are read from such files. Use safetensors instead.`,
+    );
+    this.path = path;
+    this.wanted = wanted;
+  }
+}

@@ -11,6 +11,7 @@ export {
   InvalidWeightError,
   MissingWeightError,
   ModelNotFoundError,
+  PickleError,
   TokenizerError,
   UnsupportedArchitectureError,
   UnsupportedFormatError,

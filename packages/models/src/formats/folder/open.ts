@@ -61,7 +61,7 @@ function weightsOf(
   files: WeightFiles,
   isTransposed: (name: string) => boolean,
 ): WeightSource {
-  const dense = new DenseWeights(path, files.files, files.tensors, isTransposed);
+  const dense = new DenseWeights(path, files.files, files.tensors, isTransposed, files.format);
   const quantization = config['quantization_config'] ?? quantizeConfig;
   if (quantization === undefined) return dense;
   if (typeof quantization !== 'object') {
