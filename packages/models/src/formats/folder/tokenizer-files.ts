@@ -3,22 +3,44 @@ import { join } from 'node:path';
 
 import { defaultTemplate } from '../../chat-template.ts';
 import { TokenizerError } from '../../errors.ts';
-import { readJsonObject } from '../../read-file.ts';
+import { FileReader, readJsonObject } from '../../read-file.ts';
+import { gpt2TokenizerJson } from './gpt2-tokenizer.ts';
+import { readSentencePieceModel } from '../sentencepiece/model.ts';
+import { tokenizerJsonFromSentencePiece } from '../sentencepiece/tokenizer.ts';
 import { HuggingFaceTokenizer } from '../../tokenizer/hugging-face-tokenizer.ts';
 import { withConfiguredTokens } from '../../tokenizer/configured-tokens.ts';
-import { parseTokenizerJson } from '../../tokenizer/tokenizer-json.ts';
+import { parseTokenizerJson, type TokenizerJson } from '../../tokenizer/tokenizer-json.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 
-/** The tokenizer of a folder. Throws `TokenizerError`. */
+/** The tokenizer of a folder: tokenizer.json, or SentencePiece's tokenizer.model, or GPT-2's vocab.json and merges.txt. */
 export function tokenizerOfFolder(path: string, names: ReadonlySet<string>): Promise<Tokenizer> {
   return Promise.resolve().then(() => {
-    if (!names.has('tokenizer.json')) throw new TokenizerError(path, 'the folder has no tokenizer.json');
-    const file = join(path, 'tokenizer.json');
-    const json = parseTokenizerJson(file, readJsonObject(file));
-    const config = names.has('tokenizer_config.json') ? readJsonObject(join(path, 'tokenizer_config.json')) : {};
-    const tokenizer = withConfiguredTokens(json, config);
-    return new HuggingFaceTokenizer(file, tokenizer, config);
+    const { file, json, config } = tokenizerJsonOfFolder(path, names);
+    return new HuggingFaceTokenizer(file, json, config);
   });
+}
+
+/** What makes the tokenizer of a folder. Throws `TokenizerError` where there is nothing. */
+export function tokenizerJsonOfFolder(
+  path: string,
+  names: ReadonlySet<string>,
+): { readonly file: string; readonly json: TokenizerJson; readonly config: Readonly<Record<string, unknown>> } {
+  const config = names.has('tokenizer_config.json') ? readJsonObject(join(path, 'tokenizer_config.json')) : {};
+  const found = names.has('tokenizer.json')
+    ? { name: 'tokenizer.json', read: (file: string) => parseTokenizerJson(file, readJsonObject(file)) }
+    : names.has('tokenizer.model')
+      ? { name: 'tokenizer.model', read: readSentencePieceTokenizer }
+      : names.has('vocab.json') && names.has('merges.txt')
+        ? { name: 'vocab.json', read: () => gpt2TokenizerJson(path, config) }
+        : undefined;
+  if (!found) throw new TokenizerError(path, 'the folder has no tokenizer.json, tokenizer.model or vocab.json');
+  const file = join(path, found.name);
+  return { file, json: withConfiguredTokens(found.read(file), config), config };
+}
+
+function readSentencePieceTokenizer(path: string): TokenizerJson {
+  using file = new FileReader(path);
+  return tokenizerJsonFromSentencePiece(readSentencePieceModel(path, file.read(0, file.size)));
 }
 
 /** The chat template of a folder with the tokens that it may name; undefined where there is none. */
