@@ -57,13 +57,13 @@ export interface Architecture {
   /** The `model_type`s of config.json that it covers. */
   readonly modelTypes: readonly string[];
   /** The config, checked, with defaults filled in. @throws {@link InvalidConfigError} naming the key */
-  parse(config: HfConfig): HfConfig;
+  readonly parse: (config: HfConfig) => HfConfig;
   /** The forward pass. @throws {@link InvalidConfigError} naming the key */
-  build(config: HfConfig): ForwardPass;
+  readonly build: (config: HfConfig) => ForwardPass;
   /** Other names under which checkpoints store the weight, the likeliest first. */
-  aliases(name: string): readonly string[];
+  readonly aliases: (name: string) => readonly string[];
   /** Whether Hugging Face checkpoints store this weight as [inputs, outputs] (GPT-2's Conv1D). GGUF files never do. */
-  isTransposed(name: string): boolean;
+  readonly isTransposed: (name: string) => boolean;
   readonly gguf?: GgufMapping;
 }
 

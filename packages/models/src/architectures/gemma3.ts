@@ -9,7 +9,7 @@ import { ropeKeys, ropeOf } from './rope-config.ts';
 import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' Gemma3TextConfig. */
-const schema = z.object({
+const textSchema = z.object({
   ...ropeKeys,
   ...layerTypeKeys,
   vocab_size: optional(size, 262_208),
@@ -32,12 +32,25 @@ const schema = z.object({
   final_logit_softcapping: maybe(positive),
 });
 
+/** The models that see have the text part's config in a key of its own. */
+const schema = z.preprocess(
+  (config) => (config !== null && typeof config === 'object' && 'text_config' in config ? config.text_config : config),
+  textSchema,
+);
+
+/** Where the weights of the text part are inside those models, before and since transformers 5. */
+const insideVision = (name: string): string[] => [
+  `language_model.${name}`,
+  name.replace(/^model\./, 'model.language_model.'),
+];
+
 /** The text part of Gemma 3 (Kamath et al. 2025): five layers with a window for every one that sees all, each kind with its own rotation. */
 export const gemma3: Architecture = defineArchitecture({
   name: 'gemma3',
-  modelTypes: ['gemma3_text'],
+  modelTypes: ['gemma3_text', 'gemma3'],
   schema,
   tied: llamaTied,
+  alias: insideVision,
   forward(g, c) {
     const heads = headsOf(c);
     const globalRope = ropeOf(c, { ...heads, theta: 1_000_000, layerType: 'full_attention' });

@@ -93,6 +93,28 @@ describe('configs', () => {
   });
 });
 
+describe('Gemma 3 with eyes', () => {
+  const text = {
+    model_type: 'gemma3_text',
+    hidden_size: 64,
+    num_hidden_layers: 2,
+    head_dim: 16,
+    vocab_size: 50,
+    intermediate_size: 80,
+  };
+
+  test('is read by its text part', () => {
+    const whole = { model_type: 'gemma3', text_config: text, vision_config: {} };
+    expect(architectureOf(whole).build(whole).graph.weightNames).toEqual(
+      architectureOf(text).build(text).graph.weightNames,
+    );
+    expect(architectureOf(whole).aliases('model.layers.0.mlp.up_proj.weight')).toEqual([
+      'language_model.model.layers.0.mlp.up_proj.weight',
+      'model.language_model.layers.0.mlp.up_proj.weight',
+    ]);
+  });
+});
+
 describe('GGUF row orders', () => {
   test('Llama’s q and k are interleaved inside each head', () => {
     const { gguf } = architectureOf(llamaConfig);
@@ -110,5 +132,25 @@ describe('GGUF row orders', () => {
     expect([...(gguf?.rowOrder?.('gpt_neox.layers.3.attention.query_key_value.bias', config) ?? [])]).toEqual([
       0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11,
     ]);
+  });
+});
+
+describe('other names of a weight', () => {
+  test.each([
+    ['llama', 'lm_head.weight', ['model.embed_tokens.weight']],
+    ['gpt2', 'transformer.wte.weight', ['lm_head.weight', 'wte.weight']],
+    ['opt', 'model.decoder.final_layer_norm.bias', ['decoder.final_layer_norm.bias']],
+    ['falcon', 'transformer.h.1.ln_mlp.weight', ['transformer.h.1.input_layernorm.weight']],
+    ['llama', 'model.norm.weight', []],
+  ])('%s: %s', (modelType, name, others) => {
+    expect(architectureOf({ model_type: modelType }).aliases(name)).toEqual(others);
+  });
+
+  test('only GPT-2 stores matrices the other way round, and not its embeddings', () => {
+    const transposed = architectures.filter((architecture) =>
+      architecture.isTransposed('transformer.h.0.attn.c_attn.weight'),
+    );
+    expect(transposed.map(({ name }) => name)).toEqual(['gpt2']);
+    expect(transposed[0]?.isTransposed('transformer.wte.weight')).toBe(false);
   });
 });
