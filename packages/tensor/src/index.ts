@@ -130,6 +130,7 @@ export {
   ProgramDisposedError,
   SequenceBusyError,
 } from './program-errors.ts';
+export { timeAttention, type AttentionTiming, type AttentionTimingOptions } from './attention-timing.ts';
 export { attention, type AttentionOptions, type CacheType } from './attention.ts';
 export { NothingAllowedError, sampleToken, type Sample, type SampleOptions } from './sampling.ts';
 export {

@@ -16,6 +16,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineThreads(env, exports);
   DefineVector(env, exports);
   DefineAttention(env, exports);
+  DefineAttentionTiming(env, exports);
   DefineSampling(env, exports);
   return exports;
 }

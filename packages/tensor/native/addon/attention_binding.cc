@@ -2,6 +2,7 @@
 #include <cstring>
 #include <vector>
 
+#include "addon/attention_arguments.h"
 #include "addon/bindings.h"
 #include "addon/matrix_arguments.h"
 #include "cpu/features.h"
@@ -11,30 +12,6 @@
 
 namespace llm {
 namespace {
-
-bool FindKvType(const std::string& name, KvType* type) {
-  constexpr struct {
-    const char* name;
-    KvType type;
-  } kTypes[] = {{"f32", KvType::kF32}, {"f16", KvType::kF16}, {"bf16", KvType::kBf16}, {"int8", KvType::kInt8}};
-  for (const auto& known : kTypes) {
-    if (name != known.name) continue;
-    *type = known.type;
-    return true;
-  }
-  return false;
-}
-
-// Field `name` of a plain object of numbers.
-double Field(const Napi::Object& object, const char* name) {
-  const Napi::Value value = object.Get(name).UnwrapOr(object.Env().Undefined());
-  return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
-}
-
-int Whole(const Napi::Object& object, const char* name, int most) {
-  const double value = Field(object, name);
-  return value >= 0 && value <= most ? static_cast<int>(value) : -1;
-}
 
 // (isa, cacheType, shape, q, k, v, alibi or undefined, blockOrder, out, angles or undefined)
 //
@@ -49,12 +26,12 @@ Napi::Value Attention(const Napi::CallbackInfo& info) {
 
   constexpr int kMost = 1 << 24;
   const Napi::Object shape = info[2].As<Napi::Object>();
-  const int queries = Whole(shape, "queries", kMost), tokens = Whole(shape, "tokens", kMost);
-  const int heads = Whole(shape, "heads", kMost), kv_heads = Whole(shape, "kvHeads", kMost);
-  const int per_task = Whole(shape, "queriesPerTask", kMost), parts = Whole(shape, "parts", kMost);
-  const int window = Whole(shape, "window", INT32_MAX);
-  KvLayout layout = {KvType::kF32, Whole(shape, "blockTokens", kMost), Whole(shape, "keyDim", kMost),
-                     Whole(shape, "valueDim", kMost)};
+  const int queries = WholeField(shape, "queries", kMost), tokens = WholeField(shape, "tokens", kMost);
+  const int heads = WholeField(shape, "heads", kMost), kv_heads = WholeField(shape, "kvHeads", kMost);
+  const int per_task = WholeField(shape, "queriesPerTask", kMost), parts = WholeField(shape, "parts", kMost);
+  const int window = WholeField(shape, "window", INT32_MAX);
+  KvLayout layout = {KvType::kF32, WholeField(shape, "blockTokens", kMost), WholeField(shape, "keyDim", kMost),
+                     WholeField(shape, "valueDim", kMost)};
   if (!FindKvType(info[1].As<Napi::String>().Utf8Value(), &layout.type) || !layout.Valid() || queries < 1 ||
       tokens < queries || kv_heads < 1 || heads < 1 || heads % kv_heads != 0 || per_task < 1 || parts < 0 || window < 0)
     return Fail(info.Env(), "INVALID_ARGUMENT", "the shape of the attention makes no sense");
@@ -99,7 +76,7 @@ Napi::Value Attention(const Napi::CallbackInfo& info) {
     for (int i = 0; angles != nullptr && i < blocks; ++i) {
       const int held = std::min(layout.block_tokens, tokens - i * layout.block_tokens);
       kernels.rotate_keys(layout, block_table[i], offset, held, angles, static_cast<int>(rotary),
-                          Whole(shape, "interleaved", 1));
+                          WholeField(shape, "interleaved", 1));
     }
     for (int first = 0; first < queries; first += per_task) {
       AttentionTask task = {};
@@ -112,8 +89,8 @@ Napi::Value Attention(const Napi::CallbackInfo& info) {
       task.heads = group;
       task.queries = per_task < queries - first ? per_task : queries - first;
       task.first_position = tokens - queries + first;
-      task.scale = static_cast<float>(Field(shape, "scale"));
-      task.softcap = static_cast<float>(Field(shape, "softcap"));
+      task.scale = static_cast<float>(NumberField(shape, "scale"));
+      task.softcap = static_cast<float>(NumberField(shape, "softcap"));
       task.window = window;
       task.alibi_slopes = alibi == nullptr ? nullptr : alibi + int64_t{head} * group;
       task.out_row_stride = int64_t{heads} * layout.value_dim;

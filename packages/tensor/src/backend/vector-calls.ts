@@ -61,6 +61,18 @@ export interface VectorCalls {
     angles: Float32Array | undefined,
   ): void;
 
+  /** Seconds of each of `repeats` steps over every layer. */
+  attentionSeconds(
+    isa: string,
+    cacheType: string,
+    shape: Omit<NativeAttentionShape, 'scale' | 'softcap' | 'window' | 'queriesPerTask' | 'parts' | 'interleaved'> & {
+      readonly layers: number;
+    },
+    repeats: number,
+    threads: number,
+  ): Float64Array;
+  attentionHeadBytes(cacheType: string, blockTokens: number, keyDim: number, valueDim: number): number;
+
   sampleToken(
     isa: string,
     logits: Float32Array,
