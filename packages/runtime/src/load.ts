@@ -1,7 +1,7 @@
-import { openCheckpoint, TokenizerError, type Checkpoint, type Tokenizer } from '@llm/models';
+import { openCheckpoint, TokenizerError, type Checkpoint, type ForwardPass, type Tokenizer } from '@llm/models';
 import { InvalidOptionError, Program, type CacheDescription, type ProgramOptions } from '@llm/tensor';
 
-import { compile, planProgram, type CompileOptions, type Results } from './compile/compile.ts';
+import { compile, planProgram, type CompileOptions } from './compile/compile.ts';
 import { MemoryLimitError } from './errors.ts';
 import { cacheBlockBytes, estimateMemory, type MemoryEstimate } from './memory.ts';
 import { ModelWeights } from './model-weights.ts';
@@ -69,14 +69,14 @@ export async function estimateModelMemory(source: string, options: LoadOptions =
 }
 
 interface LoadPlan {
-  readonly results: Results;
+  readonly results: ForwardPass;
   readonly weights: ModelWeights;
   readonly options: CompileOptions;
   readonly memory: MemoryEstimate;
 }
 
 function plan(checkpoint: Checkpoint, options: LoadOptions): LoadPlan {
-  const results = checkpoint.architecture.build(checkpoint.config);
+  const results: ForwardPass = checkpoint.architecture.build(checkpoint.config);
   const weights = new ModelWeights(checkpoint, results.graph, options);
   const contextLength = options.contextLength ?? Math.min(results.contextLength, defaultContextLimit);
   const maxTokens = Math.min(options.maxTokensPerStep ?? loadDefaults.maxTokensPerStep, contextLength);
@@ -89,7 +89,7 @@ function plan(checkpoint: Checkpoint, options: LoadOptions): LoadPlan {
     results,
     weights,
     options: { maxTokens, contextLength, compute, cache: { ...cache, blocks } },
-    memory: estimateMemory(sized, weights.matrixFormats(), maxTokens),
+    memory: estimateMemory(sized, weights.matrixFormats(), maxTokens, results.vocabularySize),
   };
 }
 

@@ -14,9 +14,19 @@ export interface MemoryEstimate {
   readonly total: number;
 }
 
-export function estimateMemory(plan: ProgramPlan, weights: Iterable<WeightFormat>, maxTokens: number): MemoryEstimate {
+/** Logits that the executor keeps in memory at once; where a step wants more, its end runs in rounds. */
+const logitsFloats = 2 ** 24;
+
+export function estimateMemory(
+  plan: ProgramPlan,
+  weights: Iterable<WeightFormat>,
+  maxTokens: number,
+  vocabularySize: number,
+): MemoryEstimate {
   const cache = cacheBytes(plan.cache);
-  const arena = plan.memory.rowFloats * maxTokens * Float32Array.BYTES_PER_ELEMENT;
+  const { tokenFloats, outputFloats } = plan.memory;
+  const outputRows = Math.min(maxTokens, Math.max(1, Math.floor(logitsFloats / vocabularySize)));
+  const arena = (tokenFloats * maxTokens + outputFloats * outputRows) * Float32Array.BYTES_PER_ELEMENT;
   let matrices = 0;
   for (const weight of weights) matrices += packedByteLength(describe(weight));
   return { weights: matrices, cache, arena, total: matrices + cache + arena };

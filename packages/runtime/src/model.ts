@@ -1,7 +1,6 @@
 import type { ChatTemplate, GenerationConfig, Tokenizer } from '@llm/models';
 import {
   checkOptions,
-  ContextOverflowError,
   DisposedError,
   InvalidOptionError,
   type ForwardOptions,
@@ -15,7 +14,15 @@ import type { Generation } from './generation.ts';
 import { estimateModelMemory, loadModel, type LoadedModel } from './load.ts';
 import type { MemoryEstimate } from './memory.ts';
 import { checkGenerateOptions, type GenerateOptions, type LoadOptions } from './options.ts';
-import { encodePrompt, tokenizerOf, type Language, type Prompt } from './prompt.ts';
+import {
+  checkTokens,
+  decoderAfter,
+  encodePrompt,
+  isTokens,
+  tokenizerOf,
+  type Language,
+  type Prompt,
+} from './prompt.ts';
 import { scoreInputs, scoreOf, scoreRequest, type Score } from './score.ts';
 import { Session } from './session.ts';
 import { startGeneration } from './start-generation.ts';
@@ -117,9 +124,12 @@ export class Model implements AsyncDisposable {
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     checkGenerateOptions(options);
     const tokens = encodePrompt(prompt, this.#language);
-    this.#checkLength(tokens.length);
+    checkTokens(tokens, this.contextLength, this.vocabularySize);
     const sequence = this.program.createSequence();
-    return startGeneration(this.#loaded, sequence, tokens, options, () => {
+    // An answer begins a text of its own; everything else goes on with one.
+    const answers = typeof prompt !== 'string' && !isTokens(prompt);
+    const decoder = decoderAfter(answers ? [] : tokens, this.#language);
+    return startGeneration(this.#loaded, sequence, Int32Array.from(tokens), decoder, options, () => {
       sequence.dispose();
     });
   }
@@ -140,7 +150,7 @@ export class Model implements AsyncDisposable {
     checkOptions(options, ['positions', 'signal'], 'logits()');
     const { positions = 'last', signal } = options;
     if (!['last', 'all'].includes(positions)) throw new InvalidOptionError('positions', positions, ['last', 'all']);
-    return this.#forward(Int32Array.from(tokenIds), { outputs: positions, ...(signal && { signal }) });
+    return this.#forward(tokenIds, { outputs: positions, ...(signal && { signal }) });
   }
 
   /**
@@ -196,13 +206,9 @@ export class Model implements AsyncDisposable {
     this.#loaded.checkpoint[Symbol.dispose]();
   }
 
-  async #forward(tokens: Int32Array, options: ForwardOptions): Promise<Float32Array> {
-    this.#checkLength(tokens.length);
+  async #forward(tokens: readonly number[] | Int32Array, options: ForwardOptions): Promise<Float32Array> {
+    checkTokens(tokens, this.contextLength, this.vocabularySize);
     using sequence = this.program.createSequence();
-    return await this.program.forward(sequence, tokens, options);
-  }
-
-  #checkLength(length: number): void {
-    if (length > this.contextLength) throw new ContextOverflowError(length, this.contextLength);
+    return await this.program.forward(sequence, Int32Array.from(tokens), options);
   }
 }

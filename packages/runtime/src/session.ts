@@ -1,10 +1,20 @@
 import type { ChatMessage } from '@llm/models';
-import { ContextOverflowError, DisposedError, SequenceBusyError, type Sequence } from '@llm/tensor';
+import { DisposedError, SequenceBusyError, type Sequence } from '@llm/tensor';
 
 import type { Answer, Generation } from './generation.ts';
 import type { LoadedModel } from './load.ts';
 import { checkGenerateOptions, type GenerateOptions } from './options.ts';
-import { encodePrompt, isTokens, renderMessages, tokenizerOf, type Language, type Prompt } from './prompt.ts';
+import {
+  checkTokens,
+  decoderAfter,
+  encodeContinuation,
+  encodePrompt,
+  isTokens,
+  renderMessages,
+  tokenizerOf,
+  type Language,
+  type Prompt,
+} from './prompt.ts';
 import { startGeneration } from './start-generation.ts';
 
 /** The part of a conversation whose tokens are known: rendered text, and the ids that stand for it. */
@@ -65,15 +75,16 @@ export class Session implements Disposable {
     this.#check();
     checkGenerateOptions(options);
     const turn = this.#turn(prompt);
-    const { contextLength } = this.#loaded;
-    if (turn.ids.length > contextLength) throw new ContextOverflowError(turn.ids.length, contextLength);
+    const { contextLength, program } = this.#loaded;
+    checkTokens(turn.ids, contextLength, program.description.vocabularySize);
 
     // The last token has to run again even if the cache knows it, since its logits are wanted.
     const shared = Math.min(commonLength(this.#sequence.tokens(), turn.ids), turn.ids.length - 1);
     this.#sequence.truncate(shared);
     const rest = Int32Array.from(turn.ids.slice(shared));
     this.#busy = true;
-    this.#running = startGeneration(this.#loaded, this.#sequence, rest, options, (answer) => {
+    const decoder = decoderAfter(turn.chat ? [] : turn.ids, this.#language);
+    this.#running = startGeneration(this.#loaded, this.#sequence, rest, decoder, options, (answer) => {
       this.#busy = false;
       this.#finish(turn, answer);
     });
@@ -127,7 +138,7 @@ export class Session implements Disposable {
     const ids =
       this.#ids.length === 0
         ? encodePrompt(prompt, this.#language)
-        : tokenizerOf(this.#language).encode(prompt, { addSpecialTokens: false });
+        : encodeContinuation(prompt, tokenizerOf(this.#language));
     return { ids: [...this.#ids, ...ids] };
   }
 
@@ -137,9 +148,12 @@ export class Session implements Disposable {
    */
   #chatTurn(messages: readonly ChatMessage[]): Turn {
     const text = renderMessages(messages, this.#language);
-    const known = this.#transcript && text.startsWith(this.#transcript.text) ? this.#transcript : { text: '', ids: [] };
-    const added = tokenizerOf(this.#language).encode(text.slice(known.text.length), { addSpecialTokens: false });
-    return { ids: [...known.ids, ...added], chat: { messages, text } };
+    const tokenizer = tokenizerOf(this.#language);
+    const known = this.#transcript && text.startsWith(this.#transcript.text) ? this.#transcript : undefined;
+    const ids = known
+      ? [...known.ids, ...encodeContinuation(text.slice(known.text.length), tokenizer)]
+      : tokenizer.encode(text, { addSpecialTokens: false });
+    return { ids, chat: { messages, text } };
   }
 
   #finish({ ids, chat }: Turn, { tokens, text, exact }: Answer): void {

@@ -1,4 +1,4 @@
-import { TokenizerError } from '@llm/models';
+import type { StreamingDecoder } from '@llm/models';
 import type { Sequence } from '@llm/tensor';
 
 import { Generation, type Answer } from './generation.ts';
@@ -9,14 +9,10 @@ import type { GenerateOptions } from './options.ts';
  * Starts a generation at the end of a sequence. `finished` hears of the answer, once.
  */
 export function startGeneration(
-  {
-    program,
-    tokenizer,
-    checkpoint,
-    contextLength,
-  }: Pick<LoadedModel, 'program' | 'tokenizer' | 'checkpoint' | 'contextLength'>,
+  { program, checkpoint, contextLength }: Pick<LoadedModel, 'program' | 'checkpoint' | 'contextLength'>,
   sequence: Sequence,
   prompt: Int32Array,
+  decoder: StreamingDecoder | undefined,
   options: GenerateOptions,
   finished: (answer: Answer) => void,
 ): Generation {
@@ -55,7 +51,7 @@ export function startGeneration(
         done,
       };
     },
-    decoder: tokenizer instanceof TokenizerError ? undefined : tokenizer.streamingDecoder(),
+    decoder,
     stop: typeof stop === 'string' ? [stop] : stop,
     signal,
     finished,

@@ -78,7 +78,7 @@ export function compile(results: Results, weights: Weights, options: CompileOpti
     maxTokens: options.maxTokens,
     vocabularySize: width(results.logits.shape),
     buffers: memory.buffers,
-    rowFloats: memory.rowFloats,
+    rowFloats: memory.tokenFloats + memory.outputFloats,
     instructions: stages.flat().flatMap(lower),
     cache,
     ropeTables: ropeTables.tables,

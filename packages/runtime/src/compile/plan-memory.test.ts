@@ -38,10 +38,13 @@ const models = [
 
 test.each(models)('%s: layers share their memory, whatever their number', (_, extra) => {
   const [four, eight] = [planOf(extra), planOf({ ...extra, num_hidden_layers: 8 })];
-  expect(eight.memory.rowFloats).toBe(four.memory.rowFloats);
+  expect(eight.memory.tokenFloats).toBe(four.memory.tokenFloats);
+  expect(eight.memory.outputFloats).toBe(four.memory.outputFloats);
   expect(eight.memory.sumFloats).toBeGreaterThan(1.5 * four.memory.sumFloats);
-  // Logits and the final states live together; everything else fits in beside them.
-  expect(four.memory.rowFloats).toBeLessThanOrEqual(1024 + 64 * 10);
+  // The residual stream, q, k, v and what attention makes of them; or the stream and the inner layer.
+  expect(four.memory.tokenFloats).toBeLessThanOrEqual(64 * 5 + 192);
+  // Logits, the final states, and what they are made of.
+  expect(four.memory.outputFloats).toBeLessThanOrEqual(1024 + 64 * 2);
 });
 
 test.each(models)('%s: instructions of one stage do not disturb each other', (_, extra) => {

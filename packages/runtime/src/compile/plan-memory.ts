@@ -12,8 +12,10 @@ export interface MemoryPlan {
   /** Values that could not take over the memory of what they change in place, so that it has to be copied first. */
   readonly copied: ReadonlySet<Node>;
   /** Floats per token of the arena. */
-  readonly rowFloats: number;
-  /** What `rowFloats` would be if no two values shared memory. */
+  readonly tokenFloats: number;
+  /** Floats per output, which come after those of tokens: fewer rows of them are in memory at once. */
+  readonly outputFloats: number;
+  /** What the two would be together if no values shared memory. */
   readonly sumFloats: number;
 }
 
@@ -66,18 +68,24 @@ export function planMemory(stages: Stages, results: readonly Node[]): MemoryPlan
       }
     }
 
-  const rowFloats = place(spans);
+  const outputs = spans.filter(isOutput);
+  const tokenFloats = place(
+    spans.filter((span) => !isOutput(span)),
+    0,
+  );
+  const end = place(outputs, tokenFloats);
   const nodes = spans.flatMap((span) => span.nodes).sort((a, b) => a.id - b.id);
   return {
     buffers: nodes.map((node) => ({
       name: nameOf(node),
       width: width(node.shape),
       offset: spanOf.get(node)?.offset ?? 0,
-      rows: node.shape[0] === 'O' ? 'outputs' : 'tokens',
+      rows: isOutputRow(node) ? 'outputs' : 'tokens',
     })),
     bufferOf: new Map(nodes.map((node, index) => [node, index])),
     copied,
-    rowFloats,
+    tokenFloats,
+    outputFloats: end - tokenFloats,
     sumFloats,
   };
 }
@@ -95,10 +103,19 @@ function findLastUses(stages: Stages, results: readonly Node[]): Map<Node, { sta
   return uses;
 }
 
-/** Chooses offsets and returns the end of the highest span. */
-function place(spans: readonly Span[]): number {
+function isOutput({ nodes: [node] }: Span): boolean {
+  return node !== undefined && isOutputRow(node);
+}
+
+function isOutputRow(node: Node): boolean {
+  return node.shape[0] === 'O';
+}
+
+/** Chooses offsets from `begin` on and returns the end of the highest span. */
+function place(spans: readonly Span[], begin: number): number {
   const placed: Span[] = [];
   for (const span of spans.toSorted((a, b) => b.floats - a.floats)) {
+    span.offset = begin;
     const neighbours = placed.filter((other) => other.first <= span.last && span.first <= other.last);
     for (const other of neighbours.sort((a, b) => a.offset - b.offset)) {
       if (span.offset + span.floats <= other.offset) break;
@@ -106,7 +123,7 @@ function place(spans: readonly Span[]): number {
     }
     placed.push(span);
   }
-  return Math.max(0, ...placed.map((span) => span.offset + span.floats));
+  return Math.max(begin, ...placed.map((span) => span.offset + span.floats));
 }
 
 function sameRows(a: Node, b: Node): boolean {
