@@ -13,6 +13,7 @@ export const instructionSets = {
     avx_vnni: [...avx2, '-mavxvnni'],
     avx512f,
     avx512_vnni: [...avx512f, '-mavx512vnni'],
+    avx512_bf16: [...avx512f, '-mavx512vnni', '-mavx512bf16'],
   },
   arm64: {},
 };

@@ -11,8 +11,9 @@ import { checkOptions } from './options.ts';
  * - `int8`: activations are quantized to int8 as they come, symmetrically, one scale per row and span of K; packed
  *   weights only, dense ones are computed as `f32`
  * - `f32`: exact weights, float32 sums in the order of K
+ * - `bf16`: both factors rounded to bfloat16, float32 sums; as `f32` on tables without such instructions
  */
-export type ComputeType = 'int8' | 'f32';
+export type ComputeType = 'int8' | 'f32' | 'bf16';
 
 export interface MatmulOptions {
   /** Rows of x. */

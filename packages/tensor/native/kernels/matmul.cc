@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/bf16_kernels.h"
 #include "kernels/half.h"
 #include "kernels/matmul_plan.h"
 #include "kernels/select_matmul.h"
@@ -33,14 +34,21 @@ void PrepareInt8(const MatmulKernels& kernels, const Weight& weight, int span, c
   }
 }
 
-// Chunks of [k][rows], so that a kernel reads one stream.
-void PrepareFloat(const float* x, int64_t ldx, int64_t columns, int rows, int unit_begin, int unit_end, float* to) {
+// Chunks of [k][rows], so that a kernel reads one stream; bf16 in pairs of k.
+void PrepareFloat(const Bf16Kernels* bf16, const float* x, int64_t ldx, int64_t columns, int rows, int unit_begin,
+                  int unit_end, uint8_t* prepared) {
   const int chunks = FloatChunks(rows);
   for (int chunk = unit_begin; chunk < unit_end; ++chunk) {
     const int row = FirstRow(chunk, chunks, rows), count = FirstRow(chunk + 1, chunks, rows) - row;
-    float* packed = to + row * columns;
+    const float* from = x + row * ldx;
+    if (bf16 != nullptr) {
+      const int64_t padded = (columns + 1) / 2 * 2;
+      bf16->pack(from, ldx, count, static_cast<int>(columns), reinterpret_cast<uint16_t*>(prepared) + row * padded);
+      continue;
+    }
+    float* to = reinterpret_cast<float*>(prepared) + row * columns;
     for (int r = 0; r < count; ++r)
-      for (int64_t k = 0; k < columns; ++k) packed[k * count + r] = x[(row + r) * ldx + k];
+      for (int64_t k = 0; k < columns; ++k) to[k * count + r] = from[r * ldx + k];
   }
 }
 
@@ -78,18 +86,19 @@ void Prepare(const KernelTable& table, Compute compute, const Weight& weight, in
   if (IsQuantized(compute, weight)) {
     PrepareInt8(*table.matmul, weight, span, x, ldx, rows, unit_begin, unit_end, prepared);
   } else {
-    PrepareFloat(x, ldx, weight.columns, rows, unit_begin, unit_end, reinterpret_cast<float*>(prepared));
+    const Bf16Kernels* bf16 = compute == Compute::kBf16 ? table.bf16 : nullptr;
+    PrepareFloat(bf16, x, ldx, weight.columns, rows, unit_begin, unit_end, prepared);
   }
 }
 
 size_t MatmulScratchBytes(Compute compute, const Weight& weight, int) {
-  return IsQuantized(compute, weight) ? CodePanelBytes(weight) : kFloatPanelBytes;
+  return IsQuantized(compute, weight) ? CodePanelBytes(weight) : kFloatPanelBytes + kBf16PanelBytes;
 }
 
 void MatmulBlocks(const KernelTable& table, Compute compute, const Weight& weight, int span, const float*, int64_t,
                   const uint8_t* prepared, int rows, int block_begin, int block_end, float* out, int64_t ldo,
                   uint8_t* scratch) {
-  const BlockLoop loop = {*table.matmul, weight, prepared, rows, block_begin, block_end, out, ldo, scratch};
+  const BlockLoop loop = {table, weight, prepared, rows, block_begin, block_end, out, ldo, scratch};
   switch (SelectMatmul(table, compute, weight, span, rows).path) {
     case MatmulPath::kRows:
       return MultiplyRows(loop, span);
@@ -97,6 +106,8 @@ void MatmulBlocks(const KernelTable& table, Compute compute, const Weight& weigh
       return MultiplyCodePanels(loop, span);
     case MatmulPath::kFloat:
       return MultiplyFloatPanels(loop);
+    case MatmulPath::kBf16:
+      return MultiplyBf16Panels(loop);
   }
 }
 

@@ -151,11 +151,17 @@ LLM_INLINE void Transpose8x8(__m256 (&r)[8]) {
 
 template <WeightFormat F>
 void UnpackDensePanel(const void* row, int64_t stride, int count, int columns, float* panel) {
+  constexpr int kElement = F == WeightFormat::kF32 ? 4 : 2;
   for (int c = 0; c < kBlockRows; c += 8) {
     int k = 0;
     if (c + 8 <= count)
       for (; k + 8 <= columns; k += 8) {
         __m256 tile[8];
+        // The place in the next panel: 32 rows are more streams than hardware follows.
+        if (k * kElement % kLine == 0)
+          for (int i = 0; i < 8; ++i)
+            _mm_prefetch(static_cast<const char*>(row) + ((c + i) * stride + k + kPanelColumns) * kElement,
+                         _MM_HINT_T1);
         for (int i = 0; i < 8; ++i) tile[i] = LoadDense<F>(row, (c + i) * stride + k);
         Transpose8x8(tile);
         for (int i = 0; i < 8; ++i) _mm256_storeu_ps(panel + (k + i) * kBlockRows + c, tile[i]);

@@ -40,7 +40,7 @@ constexpr float kSmallestPeak = 0x1p-100f;
 constexpr int kFloatChunkRows = 12;
 
 // Values of k in one fp32 panel.
-constexpr int kPanelColumns = 256;
+constexpr int kPanelColumns = 128;
 
 // Codes of a block, unpacked to bytes for some segments of K: [quad][32 columns][4], and what their groups share.
 struct CodePanel {

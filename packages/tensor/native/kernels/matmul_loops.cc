@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/bf16_kernels.h"
 #include "kernels/matmul_plan.h"
 
 namespace llm {
@@ -22,20 +23,58 @@ int64_t PanelScales(const PackedLayout& layout) {
   return groups * kBlockRows;
 }
 
+// Calls work(first row, count) for every chunk.
+template <class Work>
+void ForChunks(int rows, int chunks, const Work& work) {
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    const int row = FirstRow(chunk, chunks, rows);
+    work(row, FirstRow(chunk + 1, chunks, rows) - row);
+  }
+}
+
+// Weights k .. k + columns - 1 of a block, as fp32 [columns][32].
+struct FloatPanel {
+  int block, k, columns;
+  const float* values;
+};
+
+// Calls work(panel) for every panel of every block.
+template <class Work>
+void ForFloatPanels(const BlockLoop& loop, const Work& work) {
+  const Weight& weight = loop.weight;
+  const bool packed = IsPacked(weight.format);
+  const PackedLayout layout = packed ? LayoutOf(weight) : PackedLayout{};
+  const int columns = static_cast<int>(weight.columns);
+  auto* const panel = reinterpret_cast<float*>(loop.scratch);
+  for (int block = loop.block_begin; block < loop.block_end; ++block)
+    for (int k = 0; k < columns; k += kPanelColumns) {
+      const int end = std::min(columns, k + kPanelColumns);
+      if (packed) {
+        loop.table.matmul->unpack[PackedIndex(weight.format)](layout, weight.data + block * layout.block_bytes, k, end,
+                                                              panel);
+      } else {
+        const int64_t row = int64_t{block} * kBlockRows;
+        const int count = static_cast<int>(std::min<int64_t>(kBlockRows, weight.rows - row));
+        loop.table.matmul->unpack_dense[static_cast<int>(weight.format)](
+            weight.data + (row * weight.columns + k) * ElementBytes(weight.format), weight.columns, count, end - k,
+            panel);
+      }
+      work({block, k, end - k, panel});
+    }
+}
+
 }  // namespace
 
 void MultiplyRows(const BlockLoop& loop, int span) {
   const PackedLayout layout = LayoutOf(loop.weight);
   const SegmentPlan plan = PlanSegments(layout, span);
   const Int8ChunkLayout prepared(layout, plan);
-  const auto& kernel = loop.kernels.rows[PackedIndex(loop.weight.format)];
-  const int chunks = Int8Chunks(loop.rows);
+  const auto& kernel = loop.table.matmul->rows[PackedIndex(loop.weight.format)];
   for (int block = loop.block_begin; block < loop.block_end; ++block) {
     const uint8_t* data = loop.weight.data + block * layout.block_bytes;
-    for (int chunk = 0; chunk < chunks; ++chunk) {
-      const int row = FirstRow(chunk, chunks, loop.rows), count = FirstRow(chunk + 1, chunks, loop.rows) - row;
+    ForChunks(loop.rows, Int8Chunks(loop.rows), [&](int row, int count) {
       kernel[count - 1](data, plan, prepared.At(loop.prepared, row, count), loop.Out(block, row), loop.ldo);
-    }
+    });
   }
 }
 
@@ -49,8 +88,8 @@ void MultiplyCodePanels(const BlockLoop& loop, int span) {
   const SegmentPlan plan = PlanSegments(layout, span);
   const Int8ChunkLayout prepared(layout, plan);
   const int index = PackedIndex(loop.weight.format);
-  const auto unpack = loop.kernels.unpack_codes[index];
-  const auto& kernel = loop.kernels.panel[index];
+  const auto unpack = loop.table.matmul->unpack_codes[index];
+  const auto& kernel = loop.table.matmul->panel[index];
   const int chunks = Int8Chunks(loop.rows), step = PanelSegments(plan);
 
   CodePanel panel = {};
@@ -70,41 +109,37 @@ void MultiplyCodePanels(const BlockLoop& loop, int span) {
       const uint8_t* ahead = std::min(end, data + std::min(layout.block_bytes, octets * OctetBytes(layout.format)));
       const int64_t bytes = std::min<int64_t>(end - ahead, step * plan.octets * int64_t{OctetBytes(layout.format)});
       panel.ahead_lines = static_cast<int>(bytes / kLine / chunks + 1);
-      for (int chunk = 0; chunk < chunks; ++chunk) {
-        const int row = FirstRow(chunk, chunks, loop.rows), count = FirstRow(chunk + 1, chunks, loop.rows) - row;
-        panel.ahead = std::min(ahead + int64_t{chunk} * panel.ahead_lines * kLine, end - panel.ahead_lines * kLine);
+      ForChunks(loop.rows, chunks, [&](int row, int count) {
+        panel.ahead = std::min(ahead, end - panel.ahead_lines * kLine);
+        ahead += panel.ahead_lines * kLine;
         kernel[count - 1](panel, plan, prepared.At(loop.prepared, row, count), loop.Out(block, row), loop.ldo);
-      }
+      });
     }
   }
 }
 
 void MultiplyFloatPanels(const BlockLoop& loop) {
-  const Weight& weight = loop.weight;
-  const bool packed = IsPacked(weight.format);
-  const PackedLayout layout = packed ? LayoutOf(weight) : PackedLayout{};
-  const int columns = static_cast<int>(weight.columns), chunks = FloatChunks(loop.rows);
+  const int64_t columns = loop.weight.columns;
   const auto* const x = reinterpret_cast<const float*>(loop.prepared);
-  auto* const panel = reinterpret_cast<float*>(loop.scratch);
-  for (int block = loop.block_begin; block < loop.block_end; ++block)
-    for (int k = 0; k < columns; k += kPanelColumns) {
-      const int end = std::min(columns, k + kPanelColumns);
-      if (packed) {
-        loop.kernels.unpack[PackedIndex(weight.format)](layout, weight.data + block * layout.block_bytes, k, end,
-                                                        panel);
-      } else {
-        const int64_t row = int64_t{block} * kBlockRows;
-        const int count = static_cast<int>(std::min<int64_t>(kBlockRows, weight.rows - row));
-        loop.kernels.unpack_dense[static_cast<int>(weight.format)](
-            weight.data + (row * weight.columns + k) * ElementBytes(weight.format), weight.columns, count, end - k,
-            panel);
-      }
-      for (int chunk = 0; chunk < chunks; ++chunk) {
-        const int row = FirstRow(chunk, chunks, loop.rows), count = FirstRow(chunk + 1, chunks, loop.rows) - row;
-        loop.kernels.multiply_float(x + int64_t{row} * columns + int64_t{k} * count, count, panel, end - k, k == 0,
-                                    loop.Out(block, row), loop.ldo);
-      }
-    }
+  ForFloatPanels(loop, [&](const FloatPanel& p) {
+    ForChunks(loop.rows, FloatChunks(loop.rows), [&](int row, int count) {
+      loop.table.matmul->multiply_float(x + row * columns + int64_t{p.k} * count, count, p.values, p.columns, p.k == 0,
+                                        loop.Out(p.block, row), loop.ldo);
+    });
+  });
+}
+
+void MultiplyBf16Panels(const BlockLoop& loop) {
+  const int64_t padded = (loop.weight.columns + 1) / 2 * 2;
+  const auto* const x = reinterpret_cast<const uint16_t*>(loop.prepared);
+  auto* const rounded = reinterpret_cast<uint16_t*>(loop.scratch + kFloatPanelBytes);
+  ForFloatPanels(loop, [&](const FloatPanel& p) {
+    loop.table.bf16->round_panel(p.values, p.columns, rounded);
+    ForChunks(loop.rows, FloatChunks(loop.rows), [&](int row, int count) {
+      loop.table.bf16->multiply(x + row * padded + int64_t{p.k} * count, count, rounded, p.columns, p.k == 0,
+                                loop.Out(p.block, row), loop.ldo);
+    });
+  });
 }
 
 }  // namespace llm

@@ -28,7 +28,7 @@ struct Int8ChunkLayout {
 
 // All loops over the blocks of a weight.
 struct BlockLoop {
-  const MatmulKernels& kernels;
+  const KernelTable& table;
   const Weight& weight;
   const uint8_t* prepared;
   int rows;
@@ -51,9 +51,11 @@ constexpr int kCodePanelColumns = 1024;
 void MultiplyCodePanels(const BlockLoop& loop, int span);
 size_t CodePanelBytes(const Weight& weight);
 
-// The same in fp32.
+// The same in fp32, and rounded to bf16.
 void MultiplyFloatPanels(const BlockLoop& loop);
+void MultiplyBf16Panels(const BlockLoop& loop);
 constexpr size_t kFloatPanelBytes = sizeof(float) * kPanelColumns * kBlockRows;
+constexpr size_t kBf16PanelBytes = kFloatPanelBytes / 2;
 
 int64_t ElementBytes(WeightFormat format);  // of dense formats
 

@@ -7,6 +7,8 @@ namespace {
 
 constexpr CompiledTable kTables[] = {
 #if defined(__x86_64__)
+    {{"avx512_bf16", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512Bf16},
+     &CpuFeatures::avx512_bf16},
     {{"avx512_vnni", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas},
      &CpuFeatures::avx512_vnni},
     {{"avx_vnni", &kAvxVnniMatmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas}, &CpuFeatures::avx_vnni},

@@ -7,7 +7,7 @@
 namespace llm {
 namespace {
 
-constexpr const char* kNames[] = {"rows", "panel", "float"};
+constexpr const char* kNames[] = {"rows", "panel", "float", "bf16"};
 constexpr int kNotForced = -1;
 std::atomic<int> forced{kNotForced};
 
@@ -39,8 +39,11 @@ bool HasPanel(const KernelTable& table, const Weight& weight, int span) {
 const char* NameOf(MatmulPath path) { return kNames[static_cast<int>(path)]; }
 
 MatmulChoice SelectMatmul(const KernelTable& table, Compute compute, const Weight& weight, int span, int rows) {
+  if (compute == Compute::kBf16)
+    return table.bf16 != nullptr ? MatmulChoice{MatmulPath::kBf16, "bf16 factors were asked for"}
+                                 : MatmulChoice{MatmulPath::kFloat, "no bf16 instructions in this table"};
   if (!IsPacked(weight.format)) return {MatmulPath::kFloat, "dense weights"};
-  if (compute != Compute::kInt8) return {MatmulPath::kFloat, "exact weights and sums were asked for"};
+  if (compute == Compute::kF32) return {MatmulPath::kFloat, "exact weights and sums were asked for"};
   if (!HasPanel(table, weight, span)) return {MatmulPath::kRows, "the only int8 kernel for this table and format"};
   const int force = forced.load(std::memory_order_relaxed);
   if (force == static_cast<int>(MatmulPath::kRows) || force == static_cast<int>(MatmulPath::kPanel))

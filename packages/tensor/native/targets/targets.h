@@ -9,5 +9,6 @@ extern const MatmulKernels kScalarMatmul, kAvx2Matmul, kAvxVnniMatmul, kAvx512fM
 extern const VectorKernels kScalarVector, kAvx2Vector, kAvx512fVector;
 extern const AttentionKernels kScalarAttention, kAvx2Attention, kAvx512fAttention;
 extern const BlasKernels kScalarBlas, kAvx2Blas, kAvx512fBlas;
+extern const Bf16Kernels kAvx512Bf16;
 
 }  // namespace llm
