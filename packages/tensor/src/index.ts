@@ -59,6 +59,7 @@ export { columnCount, mapTensor, row, rowCount, tensor, zeros, type FloatArray, 
 export { Graph } from './graph/graph.ts';
 export type {
   AttentionAttributes,
+  NoAttributes,
   NormAttributes,
   OperatorAttributes,
   OperatorName,

@@ -64,7 +64,8 @@ export interface NormAttributes {
   readonly perHead?: number;
 }
 
-type NoAttributes = Readonly<Record<string, never>>;
+/** An operator that has nothing to be told. */
+export type NoAttributes = Readonly<Record<string, never>>;
 
 /** What each operator is told besides its inputs. */
 export interface OperatorAttributes {

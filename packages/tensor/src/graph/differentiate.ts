@@ -37,7 +37,7 @@ export function differentiate(
  *
  * @param result of `evaluateBlock` with `keep: true`
  * @param outputGradients gradients of the block's outputs, in the order of {@link Graph.blockOutputs}
- * @param wanted default: the weights of the block's linears. Frozen weights cost nothing; naming none of the block's inputs
+ * @param options.wanted default: the weights of the block's linears. Frozen weights cost nothing; naming none of the block's inputs
  *   saves the products that only they need
  */
 export async function differentiateBlock(
