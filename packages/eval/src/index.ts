@@ -11,6 +11,7 @@ export { perplexity, type Perplexity, type PerplexityConvention, type Perplexity
 export { divergence, DivergenceAccumulator, type Divergence, type DivergenceOptions } from './divergence.ts';
 export { answerRequests, encodeContinuation, rollingWindows, type TokenRequest } from './loglikelihood.ts';
 export { meanOf, pairedDifference, perplexityOf, ratioOf, type Estimate, type PairedDifference } from './statistics.ts';
+export { modelScorer } from './model-scorer.ts';
 export type { Scorer, TokenScores } from './scorer.ts';
 export { readRows } from './datasets/read-rows.ts';
 export { taskNamed, tasks } from './tasks/registry.ts';
