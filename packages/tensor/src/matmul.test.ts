@@ -1,9 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { cpuInfo } from './cpu.ts';
 import { InvalidOptionError, ShapeMismatchError } from './errors.ts';
-import { Matrix } from './matrix.ts';
+import { Matrix, packedByteLength } from './matrix.ts';
 import { matmul } from './matmul.ts';
 import { packMatrix } from './packing.ts';
+import { timeMatmul } from './time-matmul.ts';
 import { packedCase, randomGenerator } from './testing/random-matrix.ts';
 
 const tables = cpuInfo()
@@ -63,6 +64,14 @@ test.each(tables)('%s: bfloat16 products are near those of rounded factors, row 
       expect(Math.abs((one[c] ?? NaN) - sum)).toBeLessThan(size * 2 ** -8);
     }
   }
+});
+
+test('timing runs the product so often and counts its work', () => {
+  const weight = { format: 'int4-asym', rows: 64, columns: 128, groupSize: 32 } as const;
+  const { seconds, weightBytes, operations } = timeMatmul(weight, { rows: 3, repeats: 5, workingSet: 2 ** 16 });
+  expect(seconds).toHaveLength(5);
+  expect(seconds.every((value, i) => value > 0 && value >= (seconds[i - 1] ?? 0))).toBe(true);
+  expect([weightBytes, operations]).toEqual([packedByteLength(weight), 2 * 3 * 64 * 128]);
 });
 
 test('wrong sizes, kernels and options are refused', () => {
