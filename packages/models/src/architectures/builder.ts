@@ -75,8 +75,9 @@ export class Builder {
     return this.graph.add('layerNorm', inputs, rest);
   }
 
-  take(x: Node, channels: ArrayLike<number>): Node {
-    return this.graph.add('take', [x], { channels: Int32Array.from(channels) });
+  /** @param channels made once for all layers: it is not copied */
+  take(x: Node, channels: Int32Array): Node {
+    return this.graph.add('take', [x], { channels });
   }
 
   rope(x: Node, attributes: RopeAttributes): Node {

@@ -5,18 +5,18 @@ import { alibiSlopes } from './alibi.ts';
 import { commonConfig, GgufMetadata, ropeFromGguf, tensorNames } from './gguf-config.ts';
 import { fusedAttention, groupMajor, groupToPartMajor, head, plainMlp } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
-import { activation, flag, headsOf, maybe, optional, positive, size, type Heads } from './schema.ts';
+import { activation, channels, flag, type Heads, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' FalconConfig. */
 const schema = z.object({
   ...ropeKeys,
   vocab_size: optional(size, 65_024),
-  hidden_size: optional(size, 4544),
-  num_hidden_layers: optional(size, 32),
-  num_attention_heads: optional(size, 71),
-  num_kv_heads: maybe(size),
+  hidden_size: optional(channels, 4544),
+  num_hidden_layers: optional(layers, 32),
+  num_attention_heads: optional(channels, 71),
+  num_kv_heads: maybe(channels),
   num_ln_in_parallel_attn: maybe(size),
-  ffn_hidden_size: maybe(size),
+  ffn_hidden_size: maybe(channels),
   layer_norm_epsilon: optional(positive, 1e-5),
   activation: activation('gelu'),
   max_position_embeddings: optional(size, 2048),
@@ -52,6 +52,7 @@ export const falcon: Architecture = defineArchitecture({
   forward(g, c) {
     const heads = falconHeads(c);
     const hiddenSize = c.hidden_size;
+    const parts = groupMajor(heads);
     const norm = { epsilon: c.layer_norm_epsilon };
     const bias = c.bias;
     const rope = c.alibi ? undefined : ropeOf(c, heads);
@@ -72,7 +73,7 @@ export const falcon: Architecture = defineArchitecture({
     const last = g.blocks('transformer.h', c.num_hidden_layers, tokens, (x, w, layer) => {
       const h = g.layerNorm(x, w(twoNorms ? 'ln_attn' : 'input_layernorm'), norm);
       const qkv = g.linear(h, w('self_attention.query_key_value'), fused, { bias });
-      const attended = fusedAttention(g, qkv, groupMajor(heads), { ...heads, layer, rope, alibi });
+      const attended = fusedAttention(g, qkv, parts, { ...heads, layer, rope, alibi });
       const a = g.add(x, g.linear(attended, w('self_attention.dense'), hiddenSize, { bias }));
       if (!c.parallel_attn) return g.add(a, plainMlp(g, g.layerNorm(a, w('post_attention_layernorm'), norm), w, mlp));
       return g.add(a, plainMlp(g, twoNorms ? g.layerNorm(x, w('ln_mlp'), norm) : h, w, mlp));

@@ -6,19 +6,19 @@ import { commonConfig, GgufMetadata, ropeFromGguf, tensorNames } from './gguf-co
 import { layerTypeKeys, layerWindow } from './layer-types.ts';
 import { llamaTied } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
-import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+import { activation, channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' Gemma2Config. */
 const schema = z.object({
   ...ropeKeys,
   ...layerTypeKeys,
   vocab_size: optional(size, 256_000),
-  hidden_size: optional(size, 2304),
-  intermediate_size: optional(size, 9216),
-  num_hidden_layers: optional(size, 26),
-  num_attention_heads: optional(size, 8),
-  num_key_value_heads: optional(size, 4),
-  head_dim: optional(size, 256),
+  hidden_size: optional(channels, 2304),
+  intermediate_size: optional(channels, 9216),
+  num_hidden_layers: optional(layers, 26),
+  num_attention_heads: optional(channels, 8),
+  num_key_value_heads: optional(channels, 4),
+  head_dim: optional(channels, 256),
   hidden_activation: activation('gelu_pytorch_tanh'),
   rms_norm_eps: optional(positive, 1e-6),
   max_position_embeddings: optional(size, 8192),

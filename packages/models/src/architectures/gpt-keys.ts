@@ -5,7 +5,7 @@ import type { HfConfig } from '../architecture.ts';
 import type { Activation } from './builder.ts';
 import type { GgufMetadata } from './gguf-config.ts';
 import { commonConfig } from './gguf-config.ts';
-import { activation, flag, maybe, optional, positive, size, type Heads, headsOf } from './schema.ts';
+import { activation, channels, flag, type Heads, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 export interface GptKeys {
   readonly vocab_size: number;
@@ -32,10 +32,10 @@ export function gptKeys(defaults: {
   return {
     vocab_size: optional(size, defaults.vocabulary),
     n_positions: optional(size, defaults.positions),
-    n_embd: optional(size, defaults.width),
-    n_layer: optional(size, defaults.layers),
-    n_head: optional(size, defaults.heads),
-    n_inner: maybe(size),
+    n_embd: optional(channels, defaults.width),
+    n_layer: optional(layers, defaults.layers),
+    n_head: optional(channels, defaults.heads),
+    n_inner: maybe(channels),
     activation_function: activation(defaults.activation),
     layer_norm_epsilon: optional(positive, 1e-5),
     tie_word_embeddings: flag(defaults.tied),

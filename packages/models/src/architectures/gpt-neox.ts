@@ -5,16 +5,16 @@ import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { commonConfig, GgufMetadata, ropeFromGguf, tensorNames } from './gguf-config.ts';
 import { fusedAttention, groupMajor, groupToPartMajor, head, plainMlp } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
-import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+import { activation, channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' GPTNeoXConfig. */
 const schema = z.object({
   ...ropeKeys,
   vocab_size: optional(size, 50_432),
-  hidden_size: optional(size, 6144),
-  intermediate_size: optional(size, 24_576),
-  num_hidden_layers: optional(size, 44),
-  num_attention_heads: optional(size, 64),
+  hidden_size: optional(channels, 6144),
+  intermediate_size: optional(channels, 24_576),
+  num_hidden_layers: optional(layers, 44),
+  num_attention_heads: optional(channels, 64),
   hidden_act: activation('gelu'),
   rotary_pct: maybe(positive),
   rotary_emb_base: maybe(positive),
@@ -34,6 +34,7 @@ export const gptNeoX: Architecture = defineArchitecture({
   forward(g, c) {
     const heads = headsOf(c);
     const rope = ropeOf(c, { ...heads, theta: c.rotary_emb_base ?? 10_000, partialRotaryFactor: c.rotary_pct ?? 0.25 });
+    const parts = groupMajor(heads);
     const norm = { epsilon: c.layer_norm_eps };
     const hiddenSize = c.hidden_size;
     const bias = c.attention_bias;
@@ -50,7 +51,7 @@ export const gptNeoX: Architecture = defineArchitecture({
       const qkv = g.linear(g.layerNorm(x, w('input_layernorm'), norm), w('attention.query_key_value'), 3 * hiddenSize, {
         bias,
       });
-      const attended = fusedAttention(g, qkv, groupMajor(heads), { ...heads, layer, rope });
+      const attended = fusedAttention(g, qkv, parts, { ...heads, layer, rope });
       const attention = g.linear(attended, w('attention.dense'), hiddenSize, { bias });
       const mlp = (y: Node): Node => plainMlp(g, g.layerNorm(y, w('post_attention_layernorm'), norm), w, mlpPart);
       const a = g.add(x, attention);

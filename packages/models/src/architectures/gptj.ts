@@ -4,7 +4,7 @@ import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { GgufMetadata, tensorNames } from './gguf-config.ts';
 import { gptConfig, gptHeads, gptKeys } from './gpt-keys.ts';
 import { head, plainMlp, separateAttention } from './parts.ts';
-import { optional, size } from './schema.ts';
+import { channels, optional } from './schema.ts';
 
 /** Keys and defaults as in transformers' GPTJConfig. */
 const schema = z.object({
@@ -17,7 +17,7 @@ const schema = z.object({
     activation: 'gelu_new',
     tied: false,
   }),
-  rotary_dim: optional(size, 64),
+  rotary_dim: optional(channels, 64),
 });
 
 /** GPT-J (Wang and Komatsuzaki 2021): attention and mlp side by side under one norm, neighbours rotated. */

@@ -4,18 +4,18 @@ import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { commonConfig, GgufMetadata, llamaTensors, ropeFromGguf, rotaryRowOrder, tensorNames } from './gguf-config.ts';
 import { llamaForward, llamaTied } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
-import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+import { activation, channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' LlamaConfig. */
 const schema = z.object({
   ...ropeKeys,
   vocab_size: optional(size, 32_000),
-  hidden_size: optional(size, 4096),
-  intermediate_size: optional(size, 11_008),
-  num_hidden_layers: optional(size, 32),
-  num_attention_heads: optional(size, 32),
-  num_key_value_heads: maybe(size),
-  head_dim: maybe(size),
+  hidden_size: optional(channels, 4096),
+  intermediate_size: optional(channels, 11_008),
+  num_hidden_layers: optional(layers, 32),
+  num_attention_heads: optional(channels, 32),
+  num_key_value_heads: maybe(channels),
+  head_dim: maybe(channels),
   hidden_act: activation('silu'),
   rms_norm_eps: optional(positive, 1e-6),
   max_position_embeddings: optional(size, 2048),

@@ -3,18 +3,18 @@ import { z } from 'zod';
 import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { llamaForward, llamaTied } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
-import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+import { activation, channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' MistralConfig. */
 const schema = z.object({
   ...ropeKeys,
   vocab_size: optional(size, 32_000),
-  hidden_size: optional(size, 4096),
-  intermediate_size: optional(size, 14_336),
-  num_hidden_layers: optional(size, 32),
-  num_attention_heads: optional(size, 32),
-  num_key_value_heads: optional(size, 8),
-  head_dim: maybe(size),
+  hidden_size: optional(channels, 4096),
+  intermediate_size: optional(channels, 14_336),
+  num_hidden_layers: optional(layers, 32),
+  num_attention_heads: optional(channels, 32),
+  num_key_value_heads: optional(channels, 8),
+  head_dim: maybe(channels),
   hidden_act: activation('silu'),
   rms_norm_eps: optional(positive, 1e-6),
   max_position_embeddings: optional(size, 131_072),

@@ -4,17 +4,17 @@ import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { alibiSlopes } from './alibi.ts';
 import { commonConfig, GgufMetadata, tensorNames } from './gguf-config.ts';
 import { fusedAttention, head, partMajor, plainMlp } from './parts.ts';
-import { flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+import { channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 const no = (reason: string) => z.literal(false, reason).nullish();
 
 /** Keys and defaults as in transformers' MptConfig. */
 const schema = z.object({
   vocab_size: optional(size, 50_368),
-  d_model: optional(size, 2048),
-  n_heads: optional(size, 16),
-  n_layers: optional(size, 24),
-  expansion_ratio: optional(size, 4),
+  d_model: optional(channels, 2048),
+  n_heads: optional(channels, 16),
+  n_layers: optional(layers, 24),
+  expansion_ratio: optional(channels, 4),
   max_seq_len: optional(size, 2048),
   layer_norm_epsilon: optional(positive, 1e-5),
   no_bias: z.literal(true, 'biases are not supported').nullish(),
@@ -43,6 +43,7 @@ export const mpt: Architecture = defineArchitecture({
     const heads = headsOf({ hidden_size: hiddenSize, num_attention_heads: c.n_heads });
     const { clip_qkv: clip, softmax_scale: scale, alibi_bias_max: bias } = c.attn_config;
     const part = { ...heads, scale, alibi: alibiSlopes(c.n_heads, bias) };
+    const parts = partMajor(heads);
     const norm = { epsilon: c.layer_norm_epsilon, bias: false };
     const mlp = {
       hiddenSize,
@@ -57,7 +58,7 @@ export const mpt: Architecture = defineArchitecture({
     const last = g.blocks('transformer.blocks', c.n_layers, tokens, (x, w, layer) => {
       const qkv = g.linear(g.layerNorm(x, w('norm_1'), norm), w('attn.Wqkv'), 3 * hiddenSize);
       const clipped = clip === undefined ? qkv : g.clamp(qkv, -clip, clip);
-      const attended = fusedAttention(g, clipped, partMajor(heads), { ...part, layer });
+      const attended = fusedAttention(g, clipped, parts, { ...part, layer });
       const a = g.add(x, g.linear(attended, w('attn.out_proj'), hiddenSize));
       return g.add(a, plainMlp(g, g.layerNorm(a, w('norm_2'), norm), w, mlp));
     });

@@ -3,20 +3,20 @@ import { z } from 'zod';
 
 import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { head, plainMlp, separateAttention } from './parts.ts';
-import { activation, flag, headsOf, maybe, optional, size } from './schema.ts';
+import { activation, channels, flag, headsOf, layers, maybe, optional, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' OPTConfig. */
 const schema = z.object({
   vocab_size: optional(size, 50_272),
-  hidden_size: optional(size, 768),
-  num_hidden_layers: optional(size, 12),
-  num_attention_heads: optional(size, 12),
-  ffn_dim: optional(size, 3072),
+  hidden_size: optional(channels, 768),
+  num_hidden_layers: optional(layers, 12),
+  num_attention_heads: optional(channels, 12),
+  ffn_dim: optional(channels, 3072),
   max_position_embeddings: optional(size, 2048),
   activation_function: activation('relu'),
   do_layer_norm_before: flag(true),
   _remove_final_layer_norm: flag(false),
-  word_embed_proj_dim: maybe(size),
+  word_embed_proj_dim: maybe(channels),
   enable_bias: flag(true),
   layer_norm_elementwise_affine: z.literal(true, 'norms without weights are not supported').nullish(),
   tie_word_embeddings: flag(true),

@@ -69,9 +69,9 @@ export function separateAttention(g: Builder, x: Node, w: Path, part: SeparatePa
 
 /** Which channels of a fused projection are q, k and v. */
 export interface FusedChannels {
-  readonly q: readonly number[];
-  readonly k: readonly number[];
-  readonly v: readonly number[];
+  readonly q: Int32Array;
+  readonly k: Int32Array;
+  readonly v: Int32Array;
 }
 
 /** All of q, then all of k, then all of v. */
@@ -84,8 +84,8 @@ export function partMajor({ heads, kvHeads, headDim }: Heads): FusedChannels {
 export function groupMajor({ heads, kvHeads, headDim }: Heads): FusedChannels {
   const group = heads / kvHeads;
   const member = (index: number): number => Math.floor(index / group) * (group + 2) + (index % group);
-  const headsAt = (count: number, place: (head: number) => number): number[] =>
-    range(0, count).flatMap((head) => range(place(head) * headDim, headDim));
+  const headsAt = (count: number, place: (head: number) => number): Int32Array =>
+    Int32Array.from({ length: count * headDim }, (_, i) => place(Math.floor(i / headDim)) * headDim + (i % headDim));
   return {
     q: headsAt(heads, member),
     k: headsAt(kvHeads, (head) => head * (group + 2) + group),
@@ -218,6 +218,6 @@ export function llamaForward(
 export const llamaTied: readonly (readonly string[])[] = [['model.embed_tokens.weight', 'lm_head.weight']];
 
 /** Numbers from `begin`, `count` of them. */
-export function range(begin: number, count: number): number[] {
-  return Array.from({ length: count }, (_, i) => begin + i);
+export function range(begin: number, count: number): Int32Array {
+  return Int32Array.from({ length: count }, (_, i) => begin + i);
 }

@@ -4,17 +4,17 @@ import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { commonConfig, GgufMetadata, ropeFromGguf, tensorNames } from './gguf-config.ts';
 import { fusedAttention, head, llamaTied, partMajor, range } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
-import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+import { activation, channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' Phi3Config. */
 const schema = z.object({
   ...ropeKeys,
   vocab_size: optional(size, 32_064),
-  hidden_size: optional(size, 3072),
-  intermediate_size: optional(size, 8192),
-  num_hidden_layers: optional(size, 32),
-  num_attention_heads: optional(size, 32),
-  num_key_value_heads: maybe(size),
+  hidden_size: optional(channels, 3072),
+  intermediate_size: optional(channels, 8192),
+  num_hidden_layers: optional(layers, 32),
+  num_attention_heads: optional(channels, 32),
+  num_key_value_heads: maybe(channels),
   hidden_act: activation('silu'),
   rms_norm_eps: optional(positive, 1e-5),
   max_position_embeddings: optional(size, 4096),
@@ -35,17 +35,18 @@ export const phi3: Architecture = defineArchitecture({
     const norm = { epsilon: c.rms_norm_eps };
     const hiddenSize = c.hidden_size;
     const inner = c.intermediate_size;
-    const channels = partMajor(heads);
-    const fused = channels.q.length + channels.k.length + channels.v.length;
+    const [gateChannels, upChannels] = [range(0, inner), range(inner, inner)];
+    const parts = partMajor(heads);
+    const fused = parts.q.length + parts.k.length + parts.v.length;
 
     const tokens = g.embed(g.tokens(), 'model.embed_tokens', c.vocab_size, hiddenSize);
     const last = g.blocks('model.layers', c.num_hidden_layers, tokens, (x, w, layer) => {
       const qkv = g.linear(g.rmsNorm(x, w('input_layernorm'), norm), w('self_attn.qkv_proj'), fused);
-      const attended = fusedAttention(g, qkv, channels, { ...heads, layer, rope, window: c.sliding_window });
+      const attended = fusedAttention(g, qkv, parts, { ...heads, layer, rope, window: c.sliding_window });
       const a = g.add(x, g.linear(attended, w('self_attn.o_proj'), hiddenSize));
       const gateUp = g.linear(g.rmsNorm(a, w('post_attention_layernorm'), norm), w('mlp.gate_up_proj'), 2 * inner);
-      const gate = g.activation(c.hidden_act, g.take(gateUp, range(0, inner)));
-      return g.add(a, g.linear(g.mul(gate, g.take(gateUp, range(inner, inner))), w('mlp.down_proj'), hiddenSize));
+      const gate = g.activation(c.hidden_act, g.take(gateUp, gateChannels));
+      return g.add(a, g.linear(g.mul(gate, g.take(gateUp, upChannels)), w('mlp.down_proj'), hiddenSize));
     });
     return {
       ...head(g, last, (x) => g.rmsNorm(x, 'model.norm', norm), {

@@ -4,7 +4,7 @@ import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { commonConfig, GgufMetadata, llamaTensors, ropeFromGguf, tensorNames } from './gguf-config.ts';
 import { llamaForward, llamaTied } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
-import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+import { activation, channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 import { layerTypeKeys, layerWindow } from './layer-types.ts';
 
 /** Keys and defaults as in transformers' Qwen2Config. */
@@ -12,11 +12,11 @@ const schema = z.object({
   ...ropeKeys,
   ...layerTypeKeys,
   vocab_size: optional(size, 151_936),
-  hidden_size: optional(size, 4096),
-  intermediate_size: optional(size, 22_016),
-  num_hidden_layers: optional(size, 32),
-  num_attention_heads: optional(size, 32),
-  num_key_value_heads: maybe(size),
+  hidden_size: optional(channels, 4096),
+  intermediate_size: optional(channels, 22_016),
+  num_hidden_layers: optional(layers, 32),
+  num_attention_heads: optional(channels, 32),
+  num_key_value_heads: maybe(channels),
   hidden_act: activation('silu'),
   rms_norm_eps: optional(positive, 1e-6),
   max_position_embeddings: optional(size, 32_768),

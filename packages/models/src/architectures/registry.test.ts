@@ -77,6 +77,9 @@ describe('configs', () => {
     [{ num_attention_heads: 5 }, 'num_attention_heads'],
     [{ num_key_value_heads: 3 }, 'num_key_value_heads'],
     [{ head_dim: 7 }, 'head_dim'],
+    [{ num_hidden_layers: 2_000_000_000 }, 'num_hidden_layers'],
+    [{ intermediate_size: 2_000_000_000 }, 'intermediate_size'],
+    [{ head_dim: 2 ** 19 }, 'head_dim'],
   ])('%o is refused by its key', (change, key) => {
     const error = thrown(() => architecture.build({ ...llamaConfig, ...change }));
     expect(error).toBeInstanceOf(InvalidConfigError);

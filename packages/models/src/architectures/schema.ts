@@ -11,6 +11,20 @@ export const size: z.ZodType<number> = z
   .positive('must be a whole number above 0')
   .max(2 ** 31 - 1, 'is too large');
 
+/** More layers or channels than any model has: beyond them a config is damaged, and its graph would not fit in memory. */
+const mostLayers = 4096;
+const mostChannels = 2 ** 20;
+
+function sizeUpTo(most: number): z.ZodType<number> {
+  return size.refine((value) => value <= most, `is more than the ${most} that any model has`);
+}
+
+/** A number of layers. */
+export const layers: z.ZodType<number> = sizeUpTo(mostLayers);
+
+/** A number of channels, or of heads. */
+export const channels: z.ZodType<number> = sizeUpTo(mostChannels);
+
 /** A finite number above 0. */
 export const positive: z.ZodType<number> = z.number({ error: 'must be a number above 0' }).positive('must be above 0');
 
@@ -78,6 +92,13 @@ export function headsOf(c: HeadKeys): Heads {
       'config.json',
       'num_attention_heads',
       `${heads} does not divide the hidden size of ${c.hidden_size}`,
+    );
+  }
+  if (heads * headDim > mostChannels) {
+    throw new InvalidConfigError(
+      'config.json',
+      'head_dim',
+      `${heads} heads of ${headDim} channels are more than any model has`,
     );
   }
   if (heads % kvHeads !== 0) {

@@ -5,18 +5,18 @@ import { commonConfig, GgufMetadata, llamaTensors, ropeFromGguf, rotaryRowOrder,
 import { layerTypeKeys, layerWindow } from './layer-types.ts';
 import { llamaForward, llamaTied } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
-import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+import { activation, channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' SmolLM3Config. */
 const schema = z.object({
   ...ropeKeys,
   ...layerTypeKeys,
   vocab_size: optional(size, 128_256),
-  hidden_size: optional(size, 2048),
-  intermediate_size: optional(size, 11_008),
-  num_hidden_layers: optional(size, 36),
-  num_attention_heads: optional(size, 16),
-  num_key_value_heads: optional(size, 4),
+  hidden_size: optional(channels, 2048),
+  intermediate_size: optional(channels, 11_008),
+  num_hidden_layers: optional(layers, 36),
+  num_attention_heads: optional(channels, 16),
+  num_key_value_heads: optional(channels, 4),
   hidden_act: activation('silu'),
   rms_norm_eps: optional(positive, 1e-6),
   max_position_embeddings: optional(size, 32_768),

@@ -5,17 +5,17 @@ import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { commonConfig, GgufMetadata, llamaTensors, ropeFromGguf, tensorNames } from './gguf-config.ts';
 import { gatedMlp, head, llamaTied, separateAttention } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
-import { activation, flag, headsOf, maybe, optional, positive, size } from './schema.ts';
+import { activation, channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
 
 /** Keys and defaults as in transformers' StableLmConfig. */
 const schema = z.object({
   ...ropeKeys,
   vocab_size: optional(size, 50_304),
-  hidden_size: optional(size, 2560),
-  intermediate_size: optional(size, 6912),
-  num_hidden_layers: optional(size, 32),
-  num_attention_heads: optional(size, 32),
-  num_key_value_heads: maybe(size),
+  hidden_size: optional(channels, 2560),
+  intermediate_size: optional(channels, 6912),
+  num_hidden_layers: optional(layers, 32),
+  num_attention_heads: optional(channels, 32),
+  num_key_value_heads: maybe(channels),
   hidden_act: activation('silu'),
   layer_norm_eps: optional(positive, 1e-5),
   max_position_embeddings: optional(size, 4096),
