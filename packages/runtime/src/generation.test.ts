@@ -41,6 +41,7 @@ class FakeEngine {
       },
       decoder: { push: (id) => String.fromCodePoint(id), flush: () => '' },
       stop: options.stop ?? [],
+      cachedTokens: 10,
       signal: options.signal,
       finished: (answer) => this.answers.push(answer),
     });
@@ -84,8 +85,8 @@ test('pieces, text, usage and reason', async () => {
   expect(await generation.tokens).toEqual([97, 98, 99]);
   expect(await generation.finishReason).toBe('length');
   expect(await generation.usage).toMatchObject({
-    promptTokens: 3,
-    cachedTokens: 1,
+    promptTokens: 13,
+    cachedTokens: 11,
     generatedTokens: 3,
     promptSeconds: 0.25,
   });

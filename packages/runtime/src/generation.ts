@@ -10,8 +10,9 @@ import { StopStrings } from './stop-strings.ts';
 export type FinishReason = 'stop' | 'length' | 'context' | 'aborted';
 
 export interface Usage {
+  /** All tokens that the answer follows, a session's past among them. */
   readonly promptTokens: number;
-  /** Tokens of the prompt that were already in the cache. */
+  /** Those of them that were already in the cache. */
   readonly cachedTokens: number;
   readonly generatedTokens: number;
   /** Seconds from the call to the first token. */
@@ -41,6 +42,8 @@ export interface GenerationStart {
   begin(onTokens: (batch: TokenBatch) => void): GenerationHandle | Promise<GenerationHandle>;
   readonly decoder: StreamingDecoder | undefined;
   readonly stop: readonly string[];
+  /** Tokens before the prompt that the sequence held already. */
+  readonly cachedTokens: number;
   readonly signal: AbortSignal | undefined;
   /** Called once, when the work is over, however it ended. */
   finished(answer: Answer): void;
@@ -194,8 +197,8 @@ export class Generation implements AsyncIterable<string> {
 
   #usage(finish: GenerationFinish): Usage {
     return {
-      promptTokens: finish.promptTokens,
-      cachedTokens: finish.reusedTokens,
+      promptTokens: this.#start.cachedTokens + finish.promptTokens,
+      cachedTokens: this.#start.cachedTokens + finish.reusedTokens,
       generatedTokens: this.#tokens.length,
       promptSeconds: finish.promptSeconds,
       generateSeconds: finish.generateSeconds,

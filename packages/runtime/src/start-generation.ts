@@ -52,6 +52,7 @@ export function startGeneration(
       };
     },
     decoder,
+    cachedTokens: sequence.length,
     stop: typeof stop === 'string' ? [stop] : stop,
     signal,
     finished,
