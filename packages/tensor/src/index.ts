@@ -2,6 +2,7 @@ export { cpuInfo, type CpuInfo } from './cpu.ts';
 export type { BackendKind, KernelTable } from './backend/backend.ts';
 export { setThreadCount, threadCount, threadPlan } from './threads.ts';
 export type { ThreadPlan } from './threads/thread-plan.ts';
+export { probePeak, probeReadBandwidth, type PeakOptions, type ReadBandwidthOptions } from './probe.ts';
 export type { StorageHandle } from './backend/storage-calls.ts';
 export { Storage, type MapOptions } from './storage.ts';
 export {

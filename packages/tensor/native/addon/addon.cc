@@ -14,6 +14,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineProgram(env, exports);
   DefineBlas(env, exports);
   DefineThreads(env, exports);
+  DefineProbe(env, exports);
   DefineVector(env, exports);
   DefineAttention(env, exports);
   DefineAttentionTiming(env, exports);

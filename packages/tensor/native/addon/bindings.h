@@ -18,5 +18,6 @@ void DefineVector(Napi::Env env, Napi::Object exports);           // vector_bind
 void DefineAttention(Napi::Env env, Napi::Object exports);        // attention_binding.cc
 void DefineAttentionTiming(Napi::Env env, Napi::Object exports);  // attention_timing_binding.cc
 void DefineSampling(Napi::Env env, Napi::Object exports);         // sampling_binding.cc
+void DefineProbe(Napi::Env env, Napi::Object exports);            // probe_binding.cc
 
 }  // namespace llm

@@ -14,8 +14,10 @@ namespace llm {
 namespace {
 
 constexpr FeatureName kNames[] = {
-    {"avx2", &CpuFeatures::avx2},         {"avx_vnni", &CpuFeatures::avx_vnni},
-    {"avx512f", &CpuFeatures::avx512f},   {"avx512_vnni", &CpuFeatures::avx512_vnni},
+    {"avx2", &CpuFeatures::avx2},
+    {"avx_vnni", &CpuFeatures::avx_vnni},
+    {"avx512f", &CpuFeatures::avx512f},
+    {"avx512_vnni", &CpuFeatures::avx512_vnni},
     {"avx512_bf16", &CpuFeatures::avx512_bf16},
     {"amx_int8", &CpuFeatures::amx_int8},
 };

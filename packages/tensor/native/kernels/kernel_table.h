@@ -9,6 +9,7 @@ struct MatmulKernels;     // kernels/matmul_kernels.h
 struct VectorKernels;     // kernels/vector_kernels.h
 struct AttentionKernels;  // kernels/attention_kernels.h
 struct BlasKernels;       // kernels/blas_kernels.h
+struct ProbeKernels;      // kernels/probe_kernels.h
 struct Bf16Kernels;       // kernels/bf16_kernels.h
 
 struct KernelTable {
@@ -17,6 +18,7 @@ struct KernelTable {
   const VectorKernels* vector;
   const AttentionKernels* attention;
   const BlasKernels* blas;
+  const ProbeKernels* probe;
   const Bf16Kernels* bf16 = nullptr;  // null: bf16 products are computed in fp32
 };
 

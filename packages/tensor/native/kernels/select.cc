@@ -7,15 +7,17 @@ namespace {
 
 constexpr CompiledTable kTables[] = {
 #if defined(__x86_64__)
-    {{"avx512_bf16", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512Bf16},
+    {{"avx512_bf16", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512Bf16Probe,
+      &kAvx512Bf16},
      &CpuFeatures::avx512_bf16},
-    {{"avx512_vnni", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas},
+    {{"avx512_vnni", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512VnniProbe},
      &CpuFeatures::avx512_vnni},
-    {{"avx_vnni", &kAvxVnniMatmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas}, &CpuFeatures::avx_vnni},
-    {{"avx512f", &kAvx512fMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas}, &CpuFeatures::avx512f},
-    {{"avx2", &kAvx2Matmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas}, &CpuFeatures::avx2},
+    {{"avx_vnni", &kAvxVnniMatmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas, &kAvxVnniProbe}, &CpuFeatures::avx_vnni},
+    {{"avx512f", &kAvx512fMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512fProbe},
+     &CpuFeatures::avx512f},
+    {{"avx2", &kAvx2Matmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas, &kAvx2Probe}, &CpuFeatures::avx2},
 #endif
-    {{"scalar", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas}, nullptr},
+    {{"scalar", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe}, nullptr},
 };
 
 }  // namespace

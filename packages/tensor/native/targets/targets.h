@@ -9,6 +9,7 @@ extern const MatmulKernels kScalarMatmul, kAvx2Matmul, kAvxVnniMatmul, kAvx512fM
 extern const VectorKernels kScalarVector, kAvx2Vector, kAvx512fVector;
 extern const AttentionKernels kScalarAttention, kAvx2Attention, kAvx512fAttention;
 extern const BlasKernels kScalarBlas, kAvx2Blas, kAvx512fBlas;
+extern const ProbeKernels kScalarProbe, kAvx2Probe, kAvxVnniProbe, kAvx512fProbe, kAvx512VnniProbe, kAvx512Bf16Probe;
 extern const Bf16Kernels kAvx512Bf16;
 
 }  // namespace llm

@@ -1,11 +1,12 @@
 import type { BlasCalls } from './blas-calls.ts';
 import type { MatrixCalls } from './matrix-calls.ts';
+import type { ProbeCalls } from './probe-calls.ts';
 import type { ProgramCalls } from './program-calls.ts';
 import type { StorageCalls } from './storage-calls.ts';
 import type { VectorCalls } from './vector-calls.ts';
 
 /** What native/addon/addon.cc exports, whether compiled to machine code or to WebAssembly. */
-export interface Addon extends StorageCalls, MatrixCalls, ProgramCalls, BlasCalls, VectorCalls {
+export interface Addon extends StorageCalls, MatrixCalls, ProgramCalls, BlasCalls, ProbeCalls, VectorCalls {
   cpuFeatures(): string[];
   kernelTables(): KernelTable[];
   /** `spin`: threads seldom wait for a CPU, so that they may wait actively for each other. */

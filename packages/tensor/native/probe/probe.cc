@@ -1,0 +1,117 @@
+#include "probe/probe.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <vector>
+
+#include "kernels/probe_kernels.h"
+#include "memory/memory.h"
+#include "threads/pool.h"
+
+namespace llm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// From when the last part begins to when the last part ends.
+struct Span {
+  Clock::time_point begin, end;
+};
+
+double Seconds(const std::vector<Span>& spans) {
+  Clock::time_point begin = spans[0].begin, end = spans[0].end;
+  for (const Span& span : spans) {
+    begin = std::min(begin, span.begin);
+    end = std::max(end, span.end);
+  }
+  return std::chrono::duration<double>(end - begin).count();
+}
+
+struct Reading {
+  const ProbeKernels* kernels;
+  uint8_t* data;
+  size_t part_size;      // bytes of one part
+  size_t begin, length;  // what of them is read now
+  int streams, ahead;
+  std::vector<Span> spans;
+  std::atomic<uint32_t> seen{0};
+};
+
+// All parts together, in one measurement: long against starting and stopping, short enough to fall between
+// disturbances.
+constexpr size_t kChunk = size_t{64} << 20;
+constexpr int kPasses = 12;
+
+struct Computing {
+  double (*loop)(int64_t rounds);
+  int64_t rounds;
+  std::vector<Span> spans;
+  std::atomic<double> operations{0};
+};
+
+}  // namespace
+
+double MeasureReadBandwidth(const KernelTable& table, int parts, size_t size) {
+  constexpr size_t kUnit = kReadUnit * 4;  // whole units for four streams
+  const size_t part_size = std::max(size / parts / kUnit, size_t{1}) * kUnit;
+  const std::shared_ptr<Memory> memory = AllocateMemory(part_size * parts);
+  if (memory == nullptr) return 0;
+  const size_t chunk = std::clamp(kChunk / parts / kUnit * kUnit, kUnit, part_size);
+  Reading reading{table.probe, memory->data(), part_size, 0, chunk, 1, 0, std::vector<Span>(parts), {}};
+
+  // Each part touches its own memory first, so that it is near on machines where that matters. Not zeros: a page that
+  // was only ever read may be one shared page of zeros.
+  const Pool::Job touch = [](void* context, int part, int) {
+    const Reading& it = *static_cast<const Reading*>(context);
+    std::fill_n(it.data + part * it.part_size, it.part_size, static_cast<uint8_t>(part + 1));
+  };
+  SharedPool().Run(touch, &reading, parts);
+
+  const Pool::Job read = [](void* context, int part, int count) {
+    Reading& it = *static_cast<Reading*>(context);
+    SharedPool().Barrier(part, count);
+    it.spans[part].begin = Clock::now();
+    const uint32_t seen = it.kernels->read(it.data + part * it.part_size + it.begin, it.length, it.streams, it.ahead);
+    it.spans[part].end = Clock::now();
+    it.seen.fetch_or(seen, std::memory_order_relaxed);
+  };
+  double best = 0;
+  int variant = 0;
+  for (int pass = 0; pass < kPasses; ++pass, ++variant) {
+    for (reading.begin = 0; reading.begin + chunk <= part_size; reading.begin += chunk, ++variant) {
+      reading.streams = 1 << variant % 3;
+      reading.ahead = variant / 3 % 2 == 0 ? 0 : 1024;
+      SharedPool().Run(read, &reading, parts);
+      best = std::max(best, static_cast<double>(chunk) * parts / Seconds(reading.spans));
+    }
+  }
+  return best;
+}
+
+double MeasurePeak(const KernelTable& table, PeakKind kind, int parts) {
+  Computing computing{
+      kind == PeakKind::kInt8 ? table.probe->int8 : table.probe->f32, 100'000, std::vector<Span>(parts), {}};
+  const Pool::Job compute = [](void* context, int part, int count) {
+    Computing& it = *static_cast<Computing*>(context);
+    SharedPool().Barrier(part, count);
+    it.spans[part].begin = Clock::now();
+    const double operations = it.loop(it.rounds);
+    it.spans[part].end = Clock::now();
+    it.operations.fetch_add(operations, std::memory_order_relaxed);
+  };
+  double best = 0;
+  constexpr int kRounds = 24;
+  constexpr double kSeconds = 0.01;  // of a round: short enough to fall between disturbances
+  for (int round = 0; round < kRounds; ++round) {
+    computing.operations = 0;
+    SharedPool().Run(compute, &computing, parts);
+    const double seconds = Seconds(computing.spans);
+    best = std::max(best, computing.operations / seconds);
+    computing.rounds =
+        std::max<int64_t>(1, static_cast<int64_t>(computing.rounds * std::clamp(kSeconds / seconds, 0.1, 10.0)));
+  }
+  return best;
+}
+
+}  // namespace llm
