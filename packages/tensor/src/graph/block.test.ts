@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { sgemm } from '../blas.ts';
 import { plainProduct } from '../operators/product.ts';
 import { row, tensor, type Tensor } from '../tensor.ts';
 import { evaluateBlock, type Sgemm } from './block.ts';
@@ -68,15 +69,25 @@ describe('evaluateBlock', () => {
 
   test('does its products with the function given', async () => {
     let calls = 0;
-    const sgemm: Sgemm = (product) => {
+    const counted: Sgemm = (product) => {
       calls += 1;
       return Promise.resolve(plainProduct(product) as Float32Array);
     };
-    const { outputs } = await evaluateBlock(graph, 0, [stream], weights, { sequences, sgemm });
+    const { outputs } = await evaluateBlock(graph, 0, [stream], weights, { sequences, sgemm: counted });
     expect(outputs[0]?.data).toEqual(
       (await evaluateBlock(graph, 0, [stream], weights, { sequences })).outputs[0]?.data,
     );
     expect(calls).toBe(7 + 2 * 2); // seven linears; scores and values of two sequences
+  });
+
+  test('takes the library’s own sgemm', async () => {
+    const plain = await evaluateBlock(graph, 0, [stream], weights, { sequences });
+    const native = await evaluateBlock(graph, 0, [stream], weights, { sequences, sgemm });
+    const [expected = [], found = []] = [plain.outputs[0]?.data, native.outputs[0]?.data].map((x) => [...(x ?? [])]);
+    found.forEach((value, i) => {
+      expect(value).toBeCloseTo(expected[i] ?? NaN, 4);
+    });
+    expect(found).toHaveLength(6 * columns);
   });
 
   test('one sequence at a time gives the same rows', async () => {
