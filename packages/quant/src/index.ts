@@ -49,7 +49,11 @@ export {
 export { columnOrders, type ColumnOrder } from './methods/column-order.ts';
 export { gptq, type GptqOptions, type GptqResult } from './methods/gptq.ts';
 export { outputError, rowOutputErrors } from './methods/output-error.ts';
-export { quantize, type Progress, type QuantizeOptions } from './quantize.ts';
+export { quantize, type QuantizeOptions } from './quantize.ts';
+export type { Progress } from './run.ts';
+export type { CalibrationOptions } from './calibration/options.ts';
+export type { CalibratedOptions } from './methods/calibrated.ts';
+export type { AwqOptions } from './methods/awq-block.ts';
 export { findTargets, type Target } from './targets.ts';
 export {
   planLayers,
@@ -58,6 +62,7 @@ export {
   type LayerRecipe,
   type MethodName,
   type Recipe,
+  type RoundingMethod,
 } from './recipe.ts';
 export type { LayerReport, QuantizationReport } from './report.ts';
 export { autoQuantize, type AutoQuantizeOptions, type TuneResult } from './autotune/auto-quantize.ts';

@@ -1,25 +1,23 @@
-import { setImmediate } from 'node:timers/promises';
 import type { Checkpoint } from '@llm/models';
-import { checkOptions, packedByteLength } from '@llm/tensor';
+import { checkOptions, packedByteLength, type Graph } from '@llm/tensor';
+import { blocksOf, exchangedWeights, type Block } from './blocks.ts';
+import { calibrationSequences, type CalibrationOptions } from './calibration/options.ts';
+import { CalibrationError } from './errors.ts';
+import { quantizeCalibrated, type CalibratedOptions } from './methods/calibrated.ts';
+import { quantizeStreamed } from './methods/streamed.ts';
 import { modelFiles } from './output/files.ts';
 import { OutputFolder } from './output/folder.ts';
 import type { OutputTensor } from './output/layout.ts';
-import { packedBytes, packedDescription } from './pack.ts';
-import { matrixError, quantizeMatrix, type MatrixError } from './quantized-matrix.ts';
-import { planLayers, recipeOptions, type LayerPlan, type Recipe } from './recipe.ts';
+import { packedDescription } from './pack.ts';
+import { methodSteps, planLayers, recipeOptions, type LayerPlan, type Recipe } from './recipe.ts';
 import type { LayerReport, QuantizationReport } from './report.ts';
+import { QuantizationRun, type Progress } from './run.ts';
 import { denseTensors, fingerprintOf, openSource, type DenseTensor } from './source.ts';
 import { findTargets, type Target } from './targets.ts';
 
-/** How far a long call has come. */
-export interface Progress {
-  readonly stage: 'quantize';
-  /** Bytes of the source that are done, of `total`. */
-  readonly done: number;
-  readonly total: number;
-}
-
-export interface QuantizeOptions extends Recipe {
+export interface QuantizeOptions extends Recipe, CalibratedOptions {
+  /** The text to calibrate on. Needed by `gptq` and `awq`; `rtn` uses it for the clip search. */
+  readonly calibration?: CalibrationOptions;
   /** The folder to write; it must not exist. It is `<output>.partial` until it is complete. */
   readonly output: string;
   /** Weight files are cut at this size. Default 4 GiB. */
@@ -29,128 +27,101 @@ export interface QuantizeOptions extends Recipe {
   readonly signal?: AbortSignal;
 }
 
-const runOptions = ['output', 'shardBytes', 'onProgress', 'signal'];
-
-/** Rows are quantized, packed and written in parts of about so many weights, whole blocks of 32 rows each. */
-const PART_WEIGHTS = 2 ** 21;
-const BLOCK_ROWS = 32;
+const runOptions = ['calibration', 'output', 'shardBytes', 'onProgress', 'signal', 'gptq', 'awq', 'memory'];
 
 /** Dense tensors are copied in parts of so many bytes. */
 const COPY_BYTES = 2 ** 24;
 
 /**
- * Quantizes a model and writes it as a folder that `openCheckpoint` opens and a runtime maps without repacking.
+ * Quantizes a model and writes it as a folder that `openCheckpoint` opens and a runtime maps without repacking. Deterministic
+ * for the same source, options and calibration text, whatever the number of threads.
  *
  * @param source - a folder, a .gguf file, `hf:owner/name`, or an open checkpoint
- * @throws RecipeError, UnquantizableWeightError, OutputError, DiskFullError, or the reason of the signal
+ * @throws RecipeError, CalibrationError, UnquantizableWeightError, OutputError, DiskFullError, or the reason of the signal
  */
 export async function quantize(source: string | Checkpoint, options: QuantizeOptions): Promise<QuantizationReport> {
   checkOptions(options, [...recipeOptions, ...runOptions], 'quantize()');
-  const { output, shardBytes = 2 ** 32, onProgress, signal, ...recipe } = options;
+  const { output, shardBytes = 2 ** 32, onProgress, signal, calibration, gptq, awq, memory, ...recipe } = options;
   signal?.throwIfAborted();
   using checkpoint = await openSource(source);
   const { graph } = checkpoint.architecture.build(checkpoint.config);
   const plans = planLayers(recipe, findTargets(graph));
   const quantized = new Set([...plans.keys()].map(({ weight }) => weight));
-  const dense = denseTensors(checkpoint, graph, quantized);
-  const tensors = inOrder(graph.weightNames, [
-    ...[...plans].map(([target, plan]) => packedTensor(target, plan)),
-    ...dense,
-  ]);
-  const fingerprint = fingerprintOf(checkpoint, [recipe, shardBytes]);
+  const steps = methodSteps[recipe.method];
+  const blocks = blocksOf(graph, (weight) => steps.transform !== undefined && quantized.has(weight));
+  const sequences = await listenTo(checkpoint, calibration, [...plans.values()], steps.calibrated, signal);
+
+  const dense = denseTensors(checkpoint, graph, quantized, changedWeights(blocks, quantized));
+  const tensors = outputTensors(graph, plans, dense);
+  const sizes = new Map(tensors.map((tensor) => [tensor.name, sourceBytes(checkpoint, tensor)]));
+  const fingerprint = fingerprintOf(checkpoint, [recipe, gptq, awq, shardBytes], sequences ?? []);
   await using folder = await OutputFolder.open({ path: output, tensors, shardBytes, fingerprint });
   const resumed = folder.records.size;
+  const run = new QuantizationRun({ checkpoint, graph, blocks, plans, folder, sizes, onProgress, signal });
 
-  const sizes = new Map(tensors.map((tensor) => [tensor.name, sourceBytes(checkpoint, tensor)]));
-  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  let done = [...folder.records.keys()].reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0);
-  const advance = async (bytes: number): Promise<void> => {
-    done += bytes;
-    onProgress?.({ stage: 'quantize', done, total });
-    await setImmediate(); // lets an abort in
-    signal?.throwIfAborted();
+  const settings: CalibratedOptions = {
+    ...(gptq && { gptq }),
+    ...(awq && { awq }),
+    ...(memory !== undefined && { memory }),
   };
-
-  for (const [target, plan] of plans) {
-    if (folder.records.has(target.weight)) continue;
-    const bytesBefore = sizes.get(target.weight) ?? 0;
-    const error = await roundToNearest(checkpoint, folder, target, plan, (part) => advance(part * bytesBefore));
-    await folder.complete(target.weight, layerReport(target, plan, error, bytesBefore));
-  }
-  for (const tensor of dense) {
-    if (folder.records.has(tensor.name)) continue;
-    await copyDense(checkpoint, folder, tensor);
-    await folder.complete(tensor.name, null);
-    await advance(sizes.get(tensor.name) ?? 0);
-  }
+  if (sequences) await quantizeCalibrated(run, sequences, steps, settings);
+  for (const [target, plan] of plans) if (!run.isFinished(target.weight)) await quantizeStreamed(run, target, plan);
+  for (const tensor of dense) if (!run.isFinished(tensor.name)) await copyDense(run, tensor);
 
   const layers = [...plans.keys()].map(({ weight }) => folder.records.get(weight) as LayerReport);
   const bytesAfter = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const report: QuantizationReport = { output, layers, bytesBefore: total, bytesAfter, resumed };
+  const report: QuantizationReport = { output, layers, bytesBefore: run.total, bytesAfter, resumed };
   await folder.finish(modelFiles(checkpoint, recipe, report));
   return report;
 }
 
-/** Quantizes and writes one weight by its rows alone, a part at a time. */
-async function roundToNearest(
+async function listenTo(
   checkpoint: Checkpoint,
-  folder: OutputFolder,
-  { weight, rows, columns }: Target,
-  { grid, clipSearch }: LayerPlan,
-  advance: (part: number) => Promise<void>,
-): Promise<MatrixError> {
-  const weights = checkpoint.read(weight);
-  const step = Math.max(BLOCK_ROWS, Math.floor(PART_WEIGHTS / columns / BLOCK_ROWS) * BLOCK_ROWS);
-  let squaredError = 0;
-  let squaredNorm = 0;
-  let position = 0;
-  for (let row = 0; row < rows; row += step) {
-    const count = Math.min(step, rows - row);
-    const part = weights.subarray(row * columns, (row + count) * columns);
-    const matrix = quantizeMatrix(part, count, columns, grid, { clipSearch, name: weight });
-    const error = matrixError(part, matrix);
-    squaredError += error.squaredError;
-    squaredNorm += error.squaredNorm;
-    const bytes = packedBytes(matrix);
-    await folder.write(weight, bytes, position);
-    position += bytes.length;
-    await advance(count / rows);
-  }
-  return { squaredError, squaredNorm };
+  calibration: CalibrationOptions | undefined,
+  plans: readonly LayerPlan[],
+  needed: boolean,
+  signal: AbortSignal | undefined,
+): Promise<Int32Array[] | undefined> {
+  if (calibration) return calibrationSequences(checkpoint, calibration, signal);
+  if (needed || plans.some(({ method }) => method === 'gptq'))
+    throw new CalibrationError('This method needs text to calibrate on: give `calibration: { documents }`.');
+  return undefined;
 }
 
-async function copyDense(checkpoint: Checkpoint, folder: OutputFolder, { name, verbatim }: DenseTensor): Promise<void> {
-  const info = checkpoint.tensors.get(name);
+/** What exchanges of scales change besides the weights that are quantized. */
+function changedWeights(blocks: readonly Block[], quantized: ReadonlySet<string>): Set<string> {
+  const changed = blocks.flatMap(({ exchanges }) => exchanges.flatMap(exchangedWeights));
+  return new Set(changed.filter((name) => !quantized.has(name)));
+}
+
+async function copyDense(run: QuantizationRun, { name, verbatim }: DenseTensor): Promise<void> {
+  const info = run.checkpoint.tensors.get(name);
   if (!verbatim || !info) {
-    const values = checkpoint.read(name);
-    await folder.write(name, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    await run.writeDense(name, run.checkpoint.read(name));
     return;
   }
   for (let at = 0; at < info.byteLength; at += COPY_BYTES) {
     const bytes = info.storage.read(info.offset + at, Math.min(COPY_BYTES, info.byteLength - at));
-    await folder.write(name, bytes, at);
+    await run.copy(name, bytes, at);
   }
+  await run.finishCopy(name);
 }
 
-function packedTensor({ weight, rows, columns }: Target, { grid }: LayerPlan): OutputTensor {
-  const packed = packedDescription(grid, rows, columns);
-  const byteLength = packedByteLength(packed);
-  return { name: weight, dtype: 'U8', shape: [byteLength], byteLength, packed };
-}
-
-function layerReport(target: Target, plan: LayerPlan, error: MatrixError, bytesBefore: number): LayerReport {
-  const { weight, rows, columns } = target;
-  const { method, grid, format } = plan;
-  const relativeError = error.squaredNorm === 0 ? 0 : Math.sqrt(error.squaredError / error.squaredNorm);
-  const bytesAfter = packedByteLength(packedDescription(grid, rows, columns));
-  return { weight, method, ...grid, format, rows, columns, relativeError, bytesBefore, bytesAfter };
+/** All tensors of the output in the order in which the forward pass uses them. */
+function outputTensors(
+  graph: Graph,
+  plans: ReadonlyMap<Target, LayerPlan>,
+  dense: readonly DenseTensor[],
+): OutputTensor[] {
+  const tensors = new Map<string, OutputTensor>(dense.map((tensor) => [tensor.name, tensor]));
+  for (const [{ weight, rows, columns }, { grid }] of plans) {
+    const packed = packedDescription(grid, rows, columns);
+    const byteLength = packedByteLength(packed);
+    tensors.set(weight, { name: weight, dtype: 'U8', shape: [byteLength], byteLength, packed });
+  }
+  return graph.weightNames.flatMap((name) => tensors.get(name) ?? []);
 }
 
 function sourceBytes(checkpoint: Checkpoint, { name, byteLength }: OutputTensor): number {
   return checkpoint.tensors.get(name)?.byteLength ?? byteLength;
-}
-
-function inOrder(names: readonly string[], tensors: readonly OutputTensor[]): OutputTensor[] {
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  return names.flatMap((name) => byName.get(name) ?? []);
 }

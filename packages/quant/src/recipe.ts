@@ -5,9 +5,39 @@ import { validateGrid, type Grid, type ScaleType, type Scheme } from './grid.ts'
 import { storageFormat } from './pack.ts';
 import type { Target } from './targets.ts';
 
-export type MethodName = 'rtn';
+/** How the weights of one layer are rounded. */
+export type RoundingMethod = 'rtn' | 'hqq' | 'gptq';
 
-export const methodNames: readonly MethodName[] = ['rtn'];
+export const roundingMethods: readonly RoundingMethod[] = ['rtn', 'hqq', 'gptq'];
+
+/**
+ * What is done with a model.
+ *
+ * - `rtn`       rounds to nearest; with calibration text a clip search minimises the error of the outputs
+ * - `hqq`       half-quadratic: fits the minimum of each group without data; the scheme is `min`
+ * - `gptq`      rounds column by column and makes up for each error in the columns that are left
+ * - `awq`       exchanges scales between layers so that important channels are rounded finer, then rounds with a clip search
+ * - `awq+gptq`  the same exchange, then GPTQ
+ */
+export type MethodName = RoundingMethod | 'awq' | 'awq+gptq';
+
+export const methodNames: readonly MethodName[] = ['rtn', 'hqq', 'gptq', 'awq', 'awq+gptq'];
+
+/** The steps of a method: an exchange of scales, then the rounding of each layer. */
+export interface MethodSteps {
+  readonly transform?: 'awq';
+  readonly rounding: RoundingMethod;
+  /** Whether calibration text is needed. */
+  readonly calibrated: boolean;
+}
+
+export const methodSteps: Readonly<Record<MethodName, MethodSteps>> = {
+  rtn: { rounding: 'rtn', calibrated: false },
+  hqq: { rounding: 'hqq', calibrated: false },
+  gptq: { rounding: 'gptq', calibrated: true },
+  awq: { transform: 'awq', rounding: 'rtn', calibrated: true },
+  'awq+gptq': { transform: 'awq', rounding: 'gptq', calibrated: true },
+};
 
 /** How the weights of one layer, or of all, become integers. */
 export interface LayerRecipe {
@@ -19,8 +49,10 @@ export interface LayerRecipe {
   readonly scheme?: Scheme;
   /** Default `half`. See {@link Grid.scales}. */
   readonly scales?: ScaleType;
-  /** Search each group for the range with the least error. Default false. */
+  /** Search each group for the range with the least error. Default false, for `awq` true. */
   readonly clipSearch?: boolean | ClipSearch;
+  /** Default as the method of the whole model says; head and embedding are rounded to nearest. `gptq` needs calibration text. */
+  readonly rounding?: RoundingMethod;
 }
 
 /** A layer recipe for the layers whose name matches. */
@@ -43,19 +75,17 @@ export interface Recipe extends LayerRecipe {
 }
 
 /** The fields of {@link LayerRecipe}. */
-export const layerOptions = ['bits', 'groupSize', 'scheme', 'scales', 'clipSearch'] as const;
+export const layerOptions = ['bits', 'groupSize', 'scheme', 'scales', 'clipSearch', 'rounding'] as const;
 /** The fields of {@link Recipe}. */
 export const recipeOptions: readonly string[] = [...layerOptions, 'method', 'head', 'embedding', 'skip', 'layers'];
 
 /** What a recipe comes to for one layer. */
 export interface LayerPlan {
-  readonly method: MethodName;
+  readonly method: RoundingMethod;
   readonly grid: Grid;
   readonly clipSearch: boolean | ClipSearch;
   readonly format: PackedFormat;
 }
-
-const defaults = { bits: 4, groupSize: 32, scheme: 'sym', scales: 'half', clipSearch: false } as const;
 
 /**
  * Decides for every target how it is quantized; targets that stay as they are do not appear in the result.
@@ -74,15 +104,30 @@ export function planLayers(recipe: Recipe, targets: readonly Target[]): Map<Targ
     if (base === false || skip.some(({ matches }) => matches.has(target))) continue;
     const own = overrides.filter(({ matches }) => matches.has(target)).map(({ override }) => given(override));
     const merged = own.reduce<Required<LayerRecipe>>((sum, fields) => ({ ...sum, ...fields }), {
-      ...defaults,
+      ...defaultsOf(recipe, target),
       ...given(base),
     });
-    const { clipSearch, ...grid } = merged;
+    const { clipSearch, rounding, ...grid } = merged;
     validateGrid(grid);
-    plans.set(target, { method: recipe.method, grid, clipSearch, format: storageFormat(grid) });
+    if (rounding === 'hqq' && grid.scheme !== 'min')
+      throw new RecipeError(`${target.name}: HQQ fits a free minimum. Set its scheme to min.`);
+    plans.set(target, { method: rounding, grid, clipSearch, format: storageFormat(grid) });
   }
   if (plans.size === 0) throw new RecipeError('The recipe leaves every layer as it is: there is nothing to quantize.');
   return plans;
+}
+
+function defaultsOf({ method }: Recipe, { kind }: Target): Required<LayerRecipe> {
+  const { rounding, transform } = methodSteps[method];
+  const linear = kind === 'linear';
+  return {
+    bits: 4,
+    groupSize: 32,
+    scheme: linear && rounding === 'hqq' ? 'min' : 'sym',
+    scales: 'half',
+    clipSearch: linear && transform === 'awq',
+    rounding: linear ? rounding : 'rtn',
+  };
 }
 
 function baseRecipe(recipe: Recipe, target: Target): LayerRecipe | false {
@@ -102,6 +147,9 @@ function checkRecipe(recipe: Recipe): void {
   if (recipe.head) checkOptions(recipe.head, layerOptions, 'head');
   if (recipe.embedding) checkOptions(recipe.embedding, layerOptions, 'embedding');
   for (const override of recipe.layers ?? []) checkOptions(override, [...layerOptions, 'match'], 'layers');
+  for (const { rounding } of [recipe, recipe.head || {}, recipe.embedding || {}, ...(recipe.layers ?? [])])
+    if (rounding !== undefined && !roundingMethods.includes(rounding))
+      throw new InvalidOptionError('rounding', rounding, roundingMethods);
 }
 
 function findMatches(pattern: string, targets: readonly Target[]): Set<Target> {

@@ -1,12 +1,12 @@
 import type { PackedFormat } from '@llm/tensor';
 import type { Scheme } from './grid.ts';
-import type { MethodName } from './recipe.ts';
+import type { RoundingMethod } from './recipe.ts';
 
 /** What became of one weight. */
 export interface LayerReport {
   /** Name of the tensor. */
   readonly weight: string;
-  readonly method: MethodName;
+  readonly method: RoundingMethod;
   readonly bits: number;
   readonly groupSize: number;
   readonly scheme: Scheme;
@@ -16,6 +16,12 @@ export interface LayerReport {
   readonly columns: number;
   /** |W - W'| / |W|, Frobenius norms. */
   readonly relativeError: number;
+  /** tr(ΔGΔᵀ) / tr(WGWᵀ): squared error of the layer's outputs on the calibration text, relative to them. Of calibrated methods. */
+  readonly outputError?: number;
+  /** Damping that GPTQ needed; absent where none helped and the layer was rounded. */
+  readonly damping?: number;
+  /** Rows where plain rounding was kept because it did better. */
+  readonly guardedRows?: number;
   readonly bytesBefore: number;
   readonly bytesAfter: number;
 }

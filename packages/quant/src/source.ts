@@ -24,17 +24,27 @@ function borrowed(checkpoint: Checkpoint): Checkpoint {
   });
 }
 
-/** The weights of the graph that a run does not quantize. */
-export function denseTensors(checkpoint: Checkpoint, graph: Graph, quantized: ReadonlySet<string>): DenseTensor[] {
+/**
+ * The weights of the graph that a run does not quantize.
+ * @param changed - those that it changes all the same: they become float32
+ */
+export function denseTensors(
+  checkpoint: Checkpoint,
+  graph: Graph,
+  quantized: ReadonlySet<string>,
+  changed: ReadonlySet<string>,
+): DenseTensor[] {
+  const weights = graph.nodes.flatMap((node) => (node.op === 'weight' ? [node.attributes] : []));
+  const shapes = new Map(weights.map(({ name, shape }) => [name, shape]));
   return graph.weightNames
     .filter((name) => !quantized.has(name) && checkpoint.has(name))
     .map((name): DenseTensor => {
       const info = checkpoint.tensors.get(name);
-      if (info && checkpoint.format === 'safetensors')
+      if (info && checkpoint.format === 'safetensors' && !changed.has(name))
         return { name, dtype: info.dtype, shape: info.shape, byteLength: info.byteLength, verbatim: true };
-      const values = checkpoint.read(name);
-      const shape = info?.shape ?? [values.length];
-      return { name, dtype: 'F32', shape, byteLength: 4 * values.length, verbatim: false };
+      const shape = shapes.get(name) ?? [];
+      const byteLength = shape.reduce((size, dimension) => size * dimension, 4);
+      return { name, dtype: 'F32', shape, byteLength, verbatim: false };
     });
 }
 
@@ -42,7 +52,7 @@ export function denseTensors(checkpoint: Checkpoint, graph: Graph, quantized: Re
 const SAMPLE_BYTES = 4096;
 
 /** A hash of the model and of everything that decides the result: an unfinished output of another one is not continued. */
-export function fingerprintOf(checkpoint: Checkpoint, settings: unknown): string {
+export function fingerprintOf(checkpoint: Checkpoint, settings: unknown, sequences: readonly Int32Array[]): string {
   const hash = createHash('sha256').update(JSON.stringify([settings, checkpoint.config]));
   for (const { name, dtype, shape, storage, offset, byteLength } of checkpoint.tensors.values()) {
     hash.update(JSON.stringify([name, dtype, shape, byteLength]));
@@ -50,5 +60,6 @@ export function fingerprintOf(checkpoint: Checkpoint, settings: unknown): string
     hash.update(storage.read(offset, length));
     hash.update(storage.read(offset + byteLength - length, length));
   }
+  for (const tokens of sequences) hash.update(tokens);
   return hash.digest('hex');
 }

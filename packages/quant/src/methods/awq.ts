@@ -2,7 +2,7 @@ import { InvalidOptionError, ShapeMismatchError } from '@llm/tensor';
 import type { InputStatistics } from '../calibration/statistics.ts';
 import { groupLength, type Grid } from '../grid.ts';
 import { dequantizeMatrix, quantizeMatrix } from '../quantized-matrix.ts';
-import { outputError } from './output-error.ts';
+import { quadraticForms } from './output-error.ts';
 
 /** One linear of several that read the same input. */
 export interface ScaledLayer {
@@ -76,10 +76,15 @@ async function scaledError(
 ): Promise<number> {
   const count = columns.length;
   const each = Float32Array.from(columns, (factor) => factors[factor] as number);
-  const scaled = weights.map((w, i) => w * (each[i % count] as number));
+  const scaled = new Float32Array(weights.length);
+  for (let begin = 0; begin < weights.length; begin += count)
+    for (let c = 0; c < count; c++) scaled[begin + c] = (weights[begin + c] as number) * (each[c] as number);
   const matrix = quantizeMatrix(scaled, weights.length / count, count, grid, name === undefined ? {} : { name });
-  const restored = dequantizeMatrix(matrix).map((w, i) => w / (each[i % count] as number));
-  return outputError(weights, restored, gram, count);
+  const difference = dequantizeMatrix(matrix);
+  for (let begin = 0; begin < weights.length; begin += count)
+    for (let c = 0; c < count; c++)
+      difference[begin + c] = (weights[begin + c] as number) - (difference[begin + c] as number) / (each[c] as number);
+  return (await quadraticForms(difference, gram, count)).reduce((sum, error) => sum + error, 0);
 }
 
 /** Mean over all rows of |w| relative to the largest of its group. */

@@ -22,6 +22,7 @@ import {
 } from '../quantized-matrix.ts';
 import { columnOrders, orderColumns, type ColumnOrder } from './column-order.ts';
 import { rowOutputErrors } from './output-error.ts';
+import { keepBetterRows } from './row-guard.ts';
 
 /** Options of {@link gptq}. */
 export interface GptqOptions {
@@ -321,35 +322,6 @@ async function correctionOf(
   for (let i = 0; i < n; i++) left.fill(0, i * n, i * n + i + 1);
   const product = await sgemm({ m: n, n, k: n, a: left, b: inverse });
   return product.map((value) => value * inputErrorWeight);
-}
-
-function keepBetterRows(
-  matrix: QuantizedMatrix,
-  errors: Float64Array,
-  rounded: QuantizedMatrix,
-  roundingErrors: Float64Array,
-): number {
-  const { rows, columns } = matrix;
-  const groups = groupCount(matrix.grid, columns);
-  const copy = (
-    to: Uint8Array | Float32Array | undefined,
-    from: Uint8Array | Float32Array | undefined,
-    row: number,
-    width: number,
-  ): void => {
-    if (to && from) to.set(from.subarray(row * width, (row + 1) * width), row * width);
-  };
-  let kept = 0;
-  for (let row = 0; row < rows; row++) {
-    if ((errors[row] as number) <= (roundingErrors[row] as number)) continue;
-    kept++;
-    errors[row] = roundingErrors[row] as number;
-    copy(matrix.codes, rounded.codes, row, columns);
-    copy(matrix.scales, rounded.scales, row, groups);
-    copy(matrix.zeroPoints, rounded.zeroPoints, row, groups);
-    copy(matrix.minima, rounded.minima, row, groups);
-  }
-  return kept;
 }
 
 function permute(matrix: Float32Array, permutation: Int32Array): Float32Array {

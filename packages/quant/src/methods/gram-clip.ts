@@ -57,7 +57,7 @@ export async function quantizeByGram(
     );
     for (let row = 0; row < rows; row++) {
       const begin = row * columns + column;
-      const [low, high] = rangeOf(weights, begin, begin + width);
+      const [low, high] = rangeOf(weights, begin, width);
       fitRange(grid, low, high, best[row] as number, group);
       writeGroup(matrix, row * groups + g, group);
       encodeGroup(matrix, weights, begin, begin + width, group);
@@ -77,6 +77,7 @@ async function bestRatios(
   gram: Float32Array,
   ratios: readonly number[],
 ): Promise<Float64Array> {
+  const ranges = Array.from({ length: rows }, (_, row) => rangeOf(weights, row * columns + column, width));
   const best = new Float64Array(rows);
   const least = new Float64Array(rows).fill(Infinity);
   const together = Math.max(1, Math.floor(TRIAL_FLOATS / (rows * width)));
@@ -85,7 +86,16 @@ async function bestRatios(
     const errors = new Float32Array(trials.length * rows * width);
     for (const [t, ratio] of trials.entries())
       for (let row = 0; row < rows; row++)
-        writeErrors(weights, row * columns + column, width, grid, ratio, errors, (t * rows + row) * width);
+        writeErrors(
+          weights,
+          row * columns + column,
+          width,
+          grid,
+          ranges[row] as Range,
+          ratio,
+          errors,
+          (t * rows + row) * width,
+        );
     const product = await sgemm({ m: trials.length * rows, n: width, k: width, a: errors, b: gram });
     for (const [t, ratio] of trials.entries())
       for (let row = 0; row < rows; row++) {
@@ -107,12 +117,12 @@ function writeErrors(
   begin: number,
   width: number,
   grid: Grid,
+  [low, high]: Range,
   ratio: number,
   out: Float32Array,
   at: number,
 ): void {
   const maxCode = 2 ** grid.bits - 1;
-  const [low, high] = rangeOf(weights, begin, begin + width);
   const group: GroupParameters = { scale: 0, zeroPoint: 0, minimum: 0 };
   fitRange(grid, low, high, ratio, group);
   const { scale, zeroPoint, minimum } = group;
@@ -125,10 +135,13 @@ function writeErrors(
   }
 }
 
-function rangeOf(weights: Float32Array, begin: number, end: number): [number, number] {
+/** Smallest and largest weight of a group. */
+type Range = readonly [number, number];
+
+function rangeOf(weights: Float32Array, begin: number, width: number): Range {
   let low = Infinity;
   let high = -Infinity;
-  for (let i = begin; i < end; i++) {
+  for (let i = begin; i < begin + width; i++) {
     const w = weights[i] as number;
     if (w < low) low = w;
     if (w > high) high = w;

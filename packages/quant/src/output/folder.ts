@@ -38,6 +38,7 @@ export class OutputFolder implements AsyncDisposable {
   readonly #path: string;
   readonly #partial: string;
   readonly #shards: readonly Shard[];
+  readonly #sizes: ReadonlyMap<string, number>;
   readonly #unlock: () => Promise<void>;
   readonly #files = new Map<Shard, FileHandle>();
   #journal: FileHandle | undefined;
@@ -47,6 +48,7 @@ export class OutputFolder implements AsyncDisposable {
 
   private constructor(
     path: string,
+    tensors: readonly OutputTensor[],
     shards: readonly Shard[],
     records: Map<string, unknown>,
     unlock: () => Promise<void>,
@@ -54,6 +56,7 @@ export class OutputFolder implements AsyncDisposable {
     this.#path = path;
     this.#partial = partialPath(path);
     this.#shards = shards;
+    this.#sizes = new Map(tensors.map(({ name, byteLength }) => [name, byteLength]));
     this.#records = records;
     this.records = records;
     this.#unlock = unlock;
@@ -74,7 +77,7 @@ export class OutputFolder implements AsyncDisposable {
       const shards = layOut(tensors, shardBytes);
       const known = await readJournal(join(partial, JOURNAL), fingerprint);
       if (!known) await clear(partial);
-      const folder = new OutputFolder(path, shards, known ?? new Map<string, unknown>(), unlock);
+      const folder = new OutputFolder(path, tensors, shards, known ?? new Map<string, unknown>(), unlock);
       try {
         await folder.#start(fingerprint, known === undefined);
         return folder;
@@ -90,10 +93,7 @@ export class OutputFolder implements AsyncDisposable {
 
   /** Writes part of a tensor, `position` bytes from its start. */
   async write(name: string, bytes: Uint8Array, position = 0): Promise<void> {
-    const shard = this.#shards.find((candidate) => candidate.offsets.has(name));
-    const offset = shard?.offsets.get(name);
-    const file = shard && this.#files.get(shard);
-    if (!file || offset === undefined) throw new OutputError(this.#path, `the tensor ${name} was not planned.`);
+    const { file, offset } = this.#place(name);
     await guard(this.#path, async () => {
       let written = 0;
       while (written < bytes.length) {
@@ -102,6 +102,19 @@ export class OutputFolder implements AsyncDisposable {
       }
     });
     this.#pendingBytes += bytes.length;
+  }
+
+  /** Reads a tensor back. */
+  async read(name: string): Promise<Uint8Array> {
+    const { file, offset, byteLength } = this.#place(name);
+    const bytes = new Uint8Array(byteLength);
+    let done = 0;
+    while (done < byteLength) {
+      const { bytesRead } = await file.read(bytes, done, byteLength - done, offset + done);
+      if (bytesRead === 0) throw new OutputError(this.#path, `the tensor ${name} is cut short.`);
+      done += bytesRead;
+    }
+    return bytes;
   }
 
   /** A tensor is complete. `record` is given back by {@link records} when the run is continued; it has to survive JSON. */
@@ -150,6 +163,16 @@ export class OutputFolder implements AsyncDisposable {
       await this.#close();
       await this.#unlock();
     }
+  }
+
+  #place(name: string): { readonly file: FileHandle; readonly offset: number; readonly byteLength: number } {
+    const shard = this.#shards.find((candidate) => candidate.offsets.has(name));
+    const offset = shard?.offsets.get(name);
+    const file = shard && this.#files.get(shard);
+    const byteLength = this.#sizes.get(name);
+    if (!file || offset === undefined || byteLength === undefined)
+      throw new OutputError(this.#path, `the tensor ${name} was not planned.`);
+    return { file, offset, byteLength };
   }
 
   async #start(fingerprint: string, fresh: boolean): Promise<void> {

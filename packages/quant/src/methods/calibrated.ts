@@ -1,0 +1,172 @@
+import { linearWeight, type LinearGroup, type Tensor } from '@llm/tensor';
+import { exchangedWeights, type Block } from '../blocks.ts';
+import { GraphWalk } from '../calibration/graph-walk.ts';
+import { StatisticsCollector, type InputStatistics } from '../calibration/statistics.ts';
+import { TensorStore } from '../calibration/tensor-store.ts';
+import { dequantizeMatrix, type QuantizedMatrix } from '../quantized-matrix.ts';
+import type { MethodSteps } from '../recipe.ts';
+import type { QuantizationRun } from '../run.ts';
+import { exchangeByActivations, type AwqOptions } from './awq-block.ts';
+import type { GptqOptions } from './gptq.ts';
+import { roundLinear } from './round-linear.ts';
+
+/** Settings of the calibrated methods. */
+export interface CalibratedOptions {
+  readonly gptq?: GptqOptions;
+  readonly awq?: AwqOptions;
+  /** Bytes of memory for the hidden states of the calibration text; more goes to disk. Default 1 GiB. */
+  readonly memory?: number;
+}
+
+/**
+ * Quantizes the decoder blocks one after another. The calibration text runs through the model once with the weights as they
+ * become, so that every layer sees the errors of those before it; a method that exchanges scales listens to the model as it was,
+ * and if it needs nothing else, only that pass is made. What a previous run has finished is taken from there, block by block.
+ */
+export async function quantizeCalibrated(
+  run: QuantizationRun,
+  sequences: readonly Int32Array[],
+  steps: MethodSteps,
+  options: CalibratedOptions,
+): Promise<void> {
+  const { memory = 2 ** 30 } = options;
+  const inOrder = !steps.transform || steps.rounding === 'gptq';
+  const passes = (steps.transform ? 1 : 0) + (inOrder ? 1 : 0);
+  await using before = new TensorStore(memory / passes);
+  await using after = new TensorStore(memory / passes);
+  const walkOptions = run.signal && { signal: run.signal };
+  const scout = steps.transform && new GraphWalk(run.graph, sequences, before, walkOptions);
+  const walk = inOrder ? new GraphWalk(run.graph, sequences, after, walkOptions) : undefined;
+  for (const block of run.blocks) {
+    const weights = new BlockWeights(run, block);
+    if (weights.finished()) {
+      await scout?.advance(block.end, (name) => run.weight(name));
+      const stored = walk && (await weights.readBack());
+      await walk?.advance(block.end, (name) => stored?.get(name) ?? run.weight(name));
+      continue;
+    }
+    const statistics = scout && (await transform(run, scout, block, weights, options));
+    if (walk) await roundInOrder(run, walk, block, weights, options);
+    else for (const [group, known] of statistics ?? []) await roundGroup(run, group, known, weights, options);
+    await weights.writeChanged();
+  }
+}
+
+/** Listens to the whole block as it was, and exchanges its scales. @returns what the linears' inputs are then */
+async function transform(
+  run: QuantizationRun,
+  walk: GraphWalk,
+  block: Block,
+  weights: BlockWeights,
+  options: CalibratedOptions,
+): Promise<ReadonlyMap<LinearGroup, InputStatistics>> {
+  const statistics = new Map<LinearGroup, InputStatistics>();
+  for (const group of block.groups) statistics.set(group, await listen(run, walk, group, weights));
+  await walk.advance(block.end, (name) => weights.get(name));
+  const scaled = await exchangeByActivations(run, block, statistics, (name) => weights.get(name), options.awq);
+  for (const [name, tensor] of scaled.weights) weights.set(name, tensor);
+  return scaled.statistics;
+}
+
+/** GPTQ and plain rounding: each group of linears with the statistics of its input behind everything quantized before. */
+async function roundInOrder(
+  run: QuantizationRun,
+  walk: GraphWalk,
+  block: Block,
+  weights: BlockWeights,
+  options: CalibratedOptions,
+): Promise<void> {
+  for (const group of block.groups) {
+    const statistics = await listen(run, walk, group, weights);
+    await roundGroup(run, group, statistics, weights, options);
+  }
+  await walk.advance(block.end, (name) => weights.get(name));
+}
+
+async function listen(
+  run: QuantizationRun,
+  walk: GraphWalk,
+  group: LinearGroup,
+  weights: BlockWeights,
+): Promise<InputStatistics> {
+  const [first] = group.linears;
+  const columns = (first && linearWeight(first).attributes.shape[1]) ?? 1;
+  const collector = new StatisticsCollector(columns, first?.attributes.name ?? 'linear');
+  await walk.advance(
+    first,
+    (name) => weights.get(name),
+    group.input,
+    (x) => collector.add(x),
+  );
+  run.signal?.throwIfAborted();
+  return collector.finish();
+}
+
+async function roundGroup(
+  run: QuantizationRun,
+  group: LinearGroup,
+  statistics: InputStatistics,
+  weights: BlockWeights,
+  options: CalibratedOptions,
+): Promise<void> {
+  for (const linear of group.linears) {
+    const { name } = linearWeight(linear).attributes;
+    const target = run.targets.get(name);
+    const plan = target && run.plans.get(target);
+    if (!target || !plan) continue;
+    const original = weights.get(name).data as Float32Array;
+    const { matrix, details } = await roundLinear(original, statistics, plan, name, options.gptq);
+    await run.writeMatrix(target, matrix, original, details);
+    weights.setQuantized(name, matrix);
+  }
+}
+
+/** The weights of a block as they are at the moment. */
+class BlockWeights {
+  readonly #run: QuantizationRun;
+  readonly #block: Block;
+  readonly #values = new Map<string, Tensor>();
+
+  constructor(run: QuantizationRun, block: Block) {
+    this.#run = run;
+    this.#block = block;
+  }
+
+  get(name: string): Tensor {
+    const known = this.#values.get(name);
+    if (known) return known;
+    const value = this.#run.weight(name);
+    if (this.#block.weights.includes(name)) this.#values.set(name, value);
+    return value;
+  }
+
+  set(name: string, value: Tensor): void {
+    this.#values.set(name, value);
+  }
+
+  setQuantized(name: string, matrix: QuantizedMatrix): void {
+    this.#values.set(name, { shape: [matrix.rows, matrix.columns], data: dequantizeMatrix(matrix) });
+  }
+
+  /** Whether everything that the block contributes to the output is there. */
+  finished(): boolean {
+    return this.#outputs().every((name) => this.#run.isFinished(name));
+  }
+
+  async readBack(): Promise<Map<string, Tensor>> {
+    const values = new Map<string, Tensor>();
+    for (const name of this.#outputs()) values.set(name, await this.#run.readBack(name));
+    return values;
+  }
+
+  /** Writes those that may have changed and stay dense. */
+  async writeChanged(): Promise<void> {
+    for (const name of this.#outputs())
+      if (!this.#run.targets.has(name)) await this.#run.writeDense(name, this.get(name).data as Float32Array);
+  }
+
+  #outputs(): string[] {
+    const changed = new Set(this.#block.exchanges.flatMap(exchangedWeights));
+    return this.#block.weights.filter((name) => this.#run.targets.has(name) || changed.has(name));
+  }
+}

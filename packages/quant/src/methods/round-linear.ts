@@ -1,0 +1,55 @@
+import type { InputStatistics } from '../calibration/statistics.ts';
+import { dequantizeMatrix, quantizeMatrix, type QuantizedMatrix } from '../quantized-matrix.ts';
+import type { LayerPlan } from '../recipe.ts';
+import type { LayerDetails } from '../run.ts';
+import { quantizeByGram } from './gram-clip.ts';
+import { gptq, type GptqOptions } from './gptq.ts';
+import { hqq } from './hqq.ts';
+import { outputError, rowOutputErrors } from './output-error.ts';
+import { keepBetterRows } from './row-guard.ts';
+
+export interface RoundedLinear {
+  readonly matrix: QuantizedMatrix;
+  readonly details: LayerDetails;
+}
+
+/** Quantizes one weight [rows, columns] knowing its input, by the method of its plan. */
+export async function roundLinear(
+  weights: Float32Array,
+  statistics: InputStatistics,
+  plan: LayerPlan,
+  name: string,
+  options: GptqOptions = {},
+): Promise<RoundedLinear> {
+  const { columns, gram } = statistics;
+  const { grid, clipSearch } = plan;
+  const rows = weights.length / columns;
+  if (plan.method === 'gptq') {
+    const { matrix, damping, guardedRows } = await gptq(weights, gram, grid, { ...options, clipSearch, name });
+    const error = await relativeError(weights, matrix, gram, columns);
+    return { matrix, details: { outputError: error, guardedRows, ...(Number.isFinite(damping) && { damping }) } };
+  }
+  const plain = quantizeMatrix(weights, rows, columns, grid, { name });
+  if (plan.method !== 'hqq' && clipSearch === false)
+    return { matrix: plain, details: { outputError: await relativeError(weights, plain, gram, columns) } };
+  const matrix =
+    plan.method === 'hqq'
+      ? hqq(weights, rows, columns, grid, { name })
+      : await quantizeByGram(weights, rows, columns, grid, gram, clipSearch === true ? {} : clipSearch || {}, name);
+  // A search looks at one group at a time; together its choices can be worse than none, in a row here and there.
+  const errors = await rowOutputErrors(weights, dequantizeMatrix(matrix), gram, columns);
+  const plainErrors = await rowOutputErrors(weights, dequantizeMatrix(plain), gram, columns);
+  const guardedRows = keepBetterRows(matrix, errors, plain, plainErrors);
+  return { matrix, details: { outputError: await relativeError(weights, matrix, gram, columns), guardedRows } };
+}
+
+/** tr(ΔGΔᵀ) / tr(WGWᵀ): the error of the outputs relative to the outputs. */
+async function relativeError(
+  weights: Float32Array,
+  matrix: QuantizedMatrix,
+  gram: Float32Array,
+  columns: number,
+): Promise<number> {
+  const whole = await outputError(weights, new Float32Array(weights.length), gram, columns);
+  return whole === 0 ? 0 : (await outputError(weights, dequantizeMatrix(matrix), gram, columns)) / whole;
+}
