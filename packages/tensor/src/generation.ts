@@ -31,6 +31,11 @@ export interface GenerateOptions {
   readonly stopTokens?: readonly number[];
   /** Deliver the natural logarithm of each token's probability (at temperature 1, before penalties). */
   readonly logProbabilities?: boolean;
+  /**
+   * Goes on when the context is full: the first `keep` tokens stay, half of the others are forgotten. Both in whole blocks.
+   * By default the generation ends there.
+   */
+  readonly contextShift?: { readonly keep: number };
 }
 
 /** The next tokens of one generation, in order; one or several. */
@@ -90,7 +95,7 @@ export function finishOf(end: NativeEnd): GenerationFinish {
   };
 }
 
-const generateOptionNames = ['maxTokens', 'sampling', 'stopTokens', 'logProbabilities'];
+const generateOptionNames = ['maxTokens', 'sampling', 'stopTokens', 'logProbabilities', 'contextShift'];
 const samplingOptionNames = [
   'temperature',
   'topK',
@@ -111,6 +116,7 @@ export function nativeGenerateOptions(options: GenerateOptions): NativeGenerateO
     maxTokens: inRange('maxTokens', options.maxTokens, 1, 2 ** 31 - 1),
     stopTokens: Int32Array.from(options.stopTokens ?? []),
     logProbabilities: options.logProbabilities ?? false,
+    shiftKeep: options.contextShift ? inRange('keep', options.contextShift.keep, 0, 2 ** 31 - 1) : -1,
   };
 }
 

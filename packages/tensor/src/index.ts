@@ -132,8 +132,10 @@ export {
   OutOfBlocksError,
   ProgramDisposedError,
   SequenceBusyError,
+  SequenceFileError,
 } from './program-errors.ts';
 export { timeAttention, type AttentionTiming, type AttentionTimingOptions } from './attention-timing.ts';
+export { chromeTrace, type TraceSpan } from './trace.ts';
 export { attention, type AttentionOptions, type CacheType } from './attention.ts';
 export { NothingAllowedError, sampleToken, type Sample, type SampleOptions } from './sampling.ts';
 export {

@@ -60,6 +60,16 @@ export class NonFiniteLogitsError extends LlmError {
   }
 }
 
+/** A file of a saved sequence that cannot be used. */
+export class SequenceFileError extends LlmError {
+  readonly path: string;
+
+  constructor(path: string, reason: string) {
+    super('SEQUENCE_FILE', `${path} cannot be restored: ${reason}.`);
+    this.path = path;
+  }
+}
+
 /** What the addon says of a failure: a code, up to two numbers and a name. */
 export interface ProgramFailure {
   readonly error?: string;
@@ -86,11 +96,18 @@ export function programError(failure: ProgramFailure): LlmError {
   }
 }
 
-/** Calls into the addon about a sequence. */
-export function translateProgramErrors<Result>(call: () => Result): Result {
+/** Calls into the addon about a sequence. `native` tells how full the cache is. */
+export function translateProgramErrors<Result>(
+  call: () => Result,
+  native?: { readonly statistics: () => { readonly freeBlocks: number; readonly blocks: number } },
+): Result {
   try {
     return translateErrors(call);
   } catch (error) {
-    throw LlmError.isInstance(error) && error.code === 'SEQUENCE_BUSY' ? new SequenceBusyError() : error;
+    if (!LlmError.isInstance(error)) throw error;
+    if (error.code === 'SEQUENCE_BUSY') throw new SequenceBusyError();
+    if (error.code !== 'OUT_OF_BLOCKS' || !native) throw error;
+    const { freeBlocks, blocks } = native.statistics();
+    throw new OutOfBlocksError(freeBlocks + 1, freeBlocks, blocks);
   }
 }

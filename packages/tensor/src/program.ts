@@ -13,7 +13,9 @@ import {
 import { checkOptions } from './options.ts';
 import { contextLength, type ProgramDescription } from './program-description.ts';
 import { programError, ProgramDisposedError } from './program-errors.ts';
+import { restoreSequence, saveSequence } from './sequence-file.ts';
 import { Sequence } from './sequence.ts';
+import { traceSpans, type TraceSpan } from './trace.ts';
 
 export interface ProgramOptions {
   /** Threads of a step, the engine's own included; default: what the machine gives this process. */
@@ -26,6 +28,8 @@ export interface ProgramOptions {
   readonly debug?: boolean;
   /** Measure each instruction. */
   readonly profile?: boolean;
+  /** Remember when each thread worked on what, for `trace()`. */
+  readonly trace?: boolean;
 }
 
 export interface ForwardOptions {
@@ -49,6 +53,7 @@ export interface ProgramStats {
   readonly freeBlocks: number;
   /** Of the free ones, those that still hold tokens which a new request may reuse. */
   readonly reusableBlocks: number;
+  readonly blockBytes: number;
   readonly cacheBytes: number;
   readonly arenaBytes: number;
   readonly scratchBytes: number;
@@ -79,7 +84,7 @@ export class Program implements AsyncDisposable {
    * @throws OutOfMemoryError if the arena or the cache cannot be allocated
    */
   constructor(description: ProgramDescription, options: ProgramOptions = {}) {
-    checkOptions(options, ['threads', 'decodeThreads', 'isa', 'debug', 'profile'], 'new Program()');
+    checkOptions(options, ['threads', 'decodeThreads', 'isa', 'debug', 'profile', 'trace'], 'new Program()');
     this.description = description;
     const { NativeProgram } = backend().addon;
     this.#native = translateErrors(
@@ -92,6 +97,7 @@ export class Program implements AsyncDisposable {
             isa: options.isa ?? process.env['LLM_ISA'] ?? '',
             debug: options.debug ?? false,
             profile: options.profile ?? false,
+            trace: options.trace ?? false,
           },
           (request, tokens, logProbabilities, end) => {
             this.#deliver(request, tokens, logProbabilities, end);
@@ -107,7 +113,25 @@ export class Program implements AsyncDisposable {
 
   /** A new, empty sequence. Its memory is taken as it grows and given back by its `dispose`. */
   createSequence(): Sequence {
-    return new Sequence(this.#live(), this.#live().createSequence());
+    return new Sequence(this.#live(), this.#live().createSequence(), this.description.cache.blockTokens);
+  }
+
+  /**
+   * Writes a sequence's tokens, keys and values to a file, which appears when it is complete.
+   * @throws SequenceBusyError
+   */
+  saveSequence(sequence: Sequence, path: string): Promise<void> {
+    return saveSequence(this.#live(), this.description, sequence.id, path);
+  }
+
+  /**
+   * A sequence as it was saved, by a program of the same model and kind of cache.
+   * @throws SequenceFileError for another model's file or a damaged one, OutOfBlocksError
+   */
+  async restoreSequence(path: string): Promise<Sequence> {
+    const native = this.#live();
+    const id = await restoreSequence(native, this.description, path);
+    return new Sequence(native, id, this.description.cache.blockTokens);
   }
 
   /**
@@ -169,6 +193,12 @@ export class Program implements AsyncDisposable {
     const native = this.#live();
     const names = native.instructionNames();
     return [...native.instructionTimes()].map((seconds, index) => ({ index, name: names[index] ?? '', seconds }));
+  }
+
+  /** The last steps, thread by thread: see chromeTrace. Empty unless the program was made with `trace`. */
+  trace(): TraceSpan[] {
+    const native = this.#live();
+    return traceSpans(native.trace(), native.instructionNames());
   }
 
   stats(): ProgramStats {

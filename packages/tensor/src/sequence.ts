@@ -13,11 +13,13 @@ const forgotten = new FinalizationRegistry<{ readonly native: NativeProgram; rea
 export class Sequence implements Disposable {
   readonly #native: NativeProgram;
   readonly #id: number;
+  readonly #blockTokens: number;
   #disposed = false;
 
   /** @internal */
-  constructor(native: NativeProgram, id: number) {
+  constructor(native: NativeProgram, id: number, blockTokens: number) {
     this.#native = native;
+    this.#blockTokens = blockTokens;
     this.#id = id;
     forgotten.register(this, { native, id }, this);
   }
@@ -46,6 +48,7 @@ export class Sequence implements Disposable {
     return new Sequence(
       this.#native,
       translateProgramErrors(() => this.#native.forkSequence(this.id)),
+      this.#blockTokens,
     );
   }
 
@@ -57,6 +60,22 @@ export class Sequence implements Disposable {
     translateProgramErrors(() => {
       this.#native.truncateSequence(this.id, length);
     });
+  }
+
+  /**
+   * Forgets about `drop` tokens after the first `keep` and moves the later ones to earlier positions, so that an endless text
+   * goes on in a limited context. Only whole blocks are kept and dropped: both numbers are rounded up. The tokens that stay
+   * have still seen those that are gone.
+   * @returns how many tokens were forgotten
+   * @throws SequenceBusyError, OutOfBlocksError if there are too few for copies of shared ones, InvalidArgumentError if the sequence is shorter or the model has learned positions
+   */
+  shift(keep: number, drop: number): number {
+    const keepBlocks = Math.ceil(keep / this.#blockTokens);
+    const dropBlocks = Math.ceil(drop / this.#blockTokens);
+    translateProgramErrors(() => {
+      this.#native.shiftSequence(this.id, keepBlocks, dropBlocks);
+    }, this.#native);
+    return dropBlocks * this.#blockTokens;
   }
 
   /** Gives the memory back. A request that is running on the sequence is cancelled first. */

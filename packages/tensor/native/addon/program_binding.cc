@@ -24,13 +24,19 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
                            InstanceMethod<&NativeProgram::SequenceTokens>("sequenceTokens"),
                            InstanceMethod<&NativeProgram::ForkSequence>("forkSequence"),
                            InstanceMethod<&NativeProgram::TruncateSequence>("truncateSequence"),
+                           InstanceMethod<&NativeProgram::ShiftSequence>("shiftSequence"),
                            InstanceMethod<&NativeProgram::ReleaseSequence>("releaseSequence"),
+                           InstanceMethod<&NativeProgram::BeginRestore>("beginRestore"),
+                           InstanceMethod<&NativeProgram::EndRestore>("endRestore"),
+                           InstanceMethod<&NativeProgram::ReadBlock>("readBlock"),
+                           InstanceMethod<&NativeProgram::WriteBlock>("writeBlock"),
                            InstanceMethod<&NativeProgram::Forward>("forward"),
                            InstanceMethod<&NativeProgram::Generate>("generate"),
                            InstanceMethod<&NativeProgram::Cancel>("cancel"),
                            InstanceMethod<&NativeProgram::InstructionTimes>("instructionTimes"),
                            InstanceMethod<&NativeProgram::InstructionNames>("instructionNames"),
                            InstanceMethod<&NativeProgram::Statistics>("statistics"),
+                           InstanceMethod<&NativeProgram::Trace>("trace"),
                            InstanceMethod<&NativeProgram::Stop>("stop"),
                        });
   }
@@ -56,6 +62,7 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     executor.decode_threads = threads("decodeThreads");
     executor.debug = Get(given, "debug").As<Napi::Boolean>().Value();
     executor.profile = Get(given, "profile").As<Napi::Boolean>().Value();
+    executor.trace = Get(given, "trace").As<Napi::Boolean>().Value();
     options.context = this;
     options.notify = [](void* self) {
       napi_call_threadsafe_function(static_cast<NativeProgram*>(self)->look_, nullptr, napi_tsfn_nonblocking);
@@ -123,7 +130,7 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
   void Deliver() {
     if (engine_ == nullptr) return;
     const Napi::HandleScope scope(env_);
-    const Napi::Object self = Value();  // stays until the end of this
+    [[maybe_unused]] const Napi::Object self = Value();  // stays until the end of this
     Napi::Error thrown;
     const std::vector<Event> events = engine_->TakeEvents();
     for (const Event& event : events) {
@@ -199,6 +206,10 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
         return Fail(env_, "SEQUENCE_BUSY", "A request is running on this sequence.");
       case Engine::Change::kTooLong:
         return Fail(env_, "INVALID_ARGUMENT", "The sequence is not that long.");
+      case Engine::Change::kNoBlocks:
+        return Fail(env_, "OUT_OF_BLOCKS", "There are too few free blocks.");
+      case Engine::Change::kNoRotation:
+        return Fail(env_, "INVALID_ARGUMENT", "The model learned absolute positions: its cached tokens cannot move.");
       case Engine::Change::kUnknown:
       case Engine::Change::kDone:
         break;
@@ -217,6 +228,55 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     const Engine::Change change =
         engine_ == nullptr ? Engine::Change::kUnknown : engine_->Truncate(Id(info[0]), Id(info[1]));
     return change == Engine::Change::kDone ? Napi::Value() : Refuse(change);
+  }
+
+  // (sequence, keepBlocks, dropBlocks)
+  Napi::Value ShiftSequence(const Napi::CallbackInfo& info) {
+    const Engine::Change change =
+        engine_ == nullptr ? Engine::Change::kUnknown : engine_->Shift(Id(info[0]), Id(info[1]), Id(info[2]));
+    return change == Engine::Change::kDone ? Napi::Value() : Refuse(change);
+  }
+
+  // (tokens): number
+  Napi::Value BeginRestore(const Napi::CallbackInfo& info) {
+    const int64_t sequence = engine_->BeginRestore(Ints(info[0]));
+    if (sequence < 0) return Refuse(Engine::Change::kNoBlocks);
+    return Napi::Number::New(env_, static_cast<double>(sequence));
+  }
+
+  Napi::Value EndRestore(const Napi::CallbackInfo& info) {
+    engine_->EndRestore(Id(info[0]));
+    return {};
+  }
+
+  // (sequence, block): Uint8Array
+  Napi::Value ReadBlock(const Napi::CallbackInfo& info) {
+    Napi::Value result;
+    const Engine::Change change =
+        engine_->WithBlock(Id(info[0]), Id(info[1]), false, [&](const uint8_t* data, size_t size) {
+          Napi::Uint8Array bytes = Napi::Uint8Array::New(env_, size);
+          std::copy(data, data + size, bytes.Data());
+          result = bytes;
+        });
+    return change == Engine::Change::kDone ? result : Refuse(change);
+  }
+
+  // (sequence, block, bytes: Uint8Array)
+  Napi::Value WriteBlock(const Napi::CallbackInfo& info) {
+    auto bytes = info[2].As<Napi::Uint8Array>();
+    const Engine::Change change = engine_->WithBlock(Id(info[0]), Id(info[1]), true, [&](uint8_t* data, size_t size) {
+      std::copy(bytes.Data(), bytes.Data() + std::min(size, bytes.ByteLength()), data);
+    });
+    return change == Engine::Change::kDone ? Napi::Value() : Refuse(change);
+  }
+
+  // (): Float64Array of part, instruction, begin and end by turns
+  Napi::Value Trace(const Napi::CallbackInfo&) {
+    std::vector<double> values;
+    for (const Executor::Span& span : engine_->Trace())
+      values.insert(values.end(),
+                    {static_cast<double>(span.part), static_cast<double>(span.instruction), span.begin, span.end});
+    return ToArray<Napi::Float64Array>(values);
   }
 
   Napi::Value ReleaseSequence(const Napi::CallbackInfo& info) {
@@ -275,6 +335,7 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     request->generates = true;
     request->max_tokens = static_cast<int64_t>(number("maxTokens"));
     request->stop_tokens = Ints(Get(given, "stopTokens"));
+    request->shift_keep = static_cast<int64_t>(number("shiftKeep"));
     request->log_probabilities = Get(given, "logProbabilities").As<Napi::Boolean>().Value();
     request->sampler = std::make_unique<Sampler>(engine_->vector_kernels(), std::move(sampling), vocabulary);
     Submit(info, std::move(request));
@@ -304,6 +365,7 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     number("blocks", s.blocks);
     number("freeBlocks", s.free_blocks);
     number("reusableBlocks", s.reusable_blocks);
+    number("blockBytes", static_cast<double>(s.cache_bytes) / s.blocks);
     number("cacheBytes", static_cast<double>(s.cache_bytes));
     number("arenaBytes", static_cast<double>(s.arena_bytes));
     number("scratchBytes", static_cast<double>(s.scratch_bytes));

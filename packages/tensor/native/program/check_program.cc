@@ -148,6 +148,7 @@ class Checker {
           Expect(ins.table.weight.rows >= p_.vocabulary, "The table has fewer rows than the vocabulary.");
         else
           p_.context = std::min(p_.context, ins.table.weight.rows - ins.offset);
+        p_.shiftable = p_.shiftable && ins.op != Op::kPositions;
         Expect(p_.context >= 1 && ins.offset >= 0, "The table of positions is too short.");
         return;
       case Op::kNorm:

@@ -71,6 +71,52 @@ Engine::Change Engine::Truncate(int64_t id, int64_t length) {
   return Change::kDone;
 }
 
+Engine::Change Engine::Shift(int64_t id, int64_t keep_blocks, int64_t drop_blocks) {
+  const Locked locked(lock_);
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return Change::kUnknown;
+  Sequence& sequence = *found->second;
+  if (sequence.busy) return Change::kBusy;
+  if (keep_blocks < 0 || drop_blocks < 0 ||
+      (keep_blocks + drop_blocks) * program_->cache.block_tokens > sequence.length())
+    return Change::kTooLong;
+  if (!program_->shiftable) return Change::kNoRotation;
+  if (!ShiftBlocks(sequence, keep_blocks, drop_blocks)) return Change::kNoBlocks;
+  BlocksReleased();
+  return Change::kDone;
+}
+
+int64_t Engine::BeginRestore(const std::vector<int32_t>& tokens) {
+  const Locked locked(lock_);
+  auto sequence = std::make_shared<Sequence>(*pool_);
+  if (!sequence->Reserve(static_cast<int64_t>(tokens.size()))) return -1;
+  sequence->Append(tokens);
+  sequence->busy = true;
+  sequences_.emplace(next_sequence_, std::move(sequence));
+  return next_sequence_++;
+}
+
+bool Engine::EndRestore(int64_t id) {
+  const Locked locked(lock_);
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return false;
+  Sequence& sequence = *found->second;
+  sequence.Commit(static_cast<int64_t>(sequence.tokens().size()));
+  sequence.busy = false;
+  return true;
+}
+
+Engine::Change Engine::WithBlock(int64_t id, int64_t block, bool restoring,
+                                 const std::function<void(uint8_t*, size_t)>& use) {
+  const Locked locked(lock_);
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return Change::kUnknown;
+  if (found->second->busy != restoring) return Change::kBusy;
+  if (block < 0 || block >= found->second->blocks()) return Change::kTooLong;
+  use(found->second->Block(block), pool_->block_bytes());
+  return Change::kDone;
+}
+
 void Engine::ReleaseSequence(int64_t id) {
   uint32_t request = kEngineItself;
   {
@@ -171,6 +217,11 @@ Engine::Statistics Engine::GetStatistics() {
           steps_,
           tokens_,
           step_seconds_};
+}
+
+std::vector<Executor::Span> Engine::Trace() {
+  const Locked locked(lock_);
+  return in_step_.empty() ? executor_->Trace() : std::vector<Executor::Span>();
 }
 
 std::vector<double> Engine::InstructionSeconds() {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -51,10 +52,18 @@ class Engine {
   int64_t CreateSequence();
   int64_t Length(int64_t sequence);
   std::vector<int32_t> Tokens(int64_t sequence);
-  enum class Change : uint8_t { kDone, kUnknown, kBusy, kTooLong };
+  enum class Change : uint8_t { kDone, kUnknown, kBusy, kTooLong, kNoBlocks, kNoRotation };
   Change Fork(int64_t sequence, int64_t* copy);
   Change Truncate(int64_t sequence, int64_t length);
+  // Forgets blocks in the middle, so that the text can go on in a context of limited length.
+  Change Shift(int64_t sequence, int64_t keep_blocks, int64_t drop_blocks);
   void ReleaseSequence(int64_t sequence);
+
+  // A saved sequence: its tokens, then its blocks as bytes, then it is ready. -1 if there are too few blocks.
+  int64_t BeginRestore(const std::vector<int32_t>& tokens);
+  bool EndRestore(int64_t sequence);
+  // Calls use(bytes, size) with a block of a sequence that no request has, or that is being restored.
+  Change WithBlock(int64_t sequence, int64_t block, bool restoring, const std::function<void(uint8_t*, size_t)>& use);
 
   // Every request ends with one event that says so.
   void Submit(int64_t sequence, std::unique_ptr<Request> request);
@@ -68,6 +77,7 @@ class Engine {
   void Heard(bool any);
   Statistics GetStatistics();
   std::vector<double> InstructionSeconds();
+  std::vector<Executor::Span> Trace();
 
  private:
   Engine(std::unique_ptr<Program> program, const Options& options);
@@ -83,6 +93,8 @@ class Engine {
   bool Hopeless();
   void BlocksReleased();
   void Preempt(Request& request);
+  bool ShiftBlocks(Sequence& sequence, int64_t keep_blocks, int64_t drop_blocks);
+  bool ShiftFull(Request& request);
   void Commit();
   void CommitForward(Request& request);
   void CommitToken(Request& request);

@@ -1,6 +1,7 @@
 // The engine's thread: which tokens make the next step, and what follows from its outputs.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "program/engine.h"
@@ -248,9 +249,50 @@ void Engine::CommitToken(Request& request) {
     if (request.log_probabilities) news.log_probabilities.push_back(result.log_probability);
   }
   if (request.finish.generated_tokens == request.max_tokens) return EndRequest(request, FinishReason::kLength);
-  if (request.sequence->length() == program_->context) return EndRequest(request, FinishReason::kContext);
+  if (request.sequence->length() == program_->context && !ShiftFull(request))
+    return EndRequest(request, FinishReason::kContext);
   request.feed.assign(1, token);
   request.fed = 0;
+}
+
+// Half of what need not stay makes room. False if that is not wanted, or nothing.
+bool Engine::ShiftFull(Request& request) {
+  if (request.shift_keep < 0 || !program_->shiftable) return false;
+  const int64_t block_tokens = program_->cache.block_tokens;
+  const int64_t keep = (request.shift_keep + block_tokens - 1) / block_tokens;
+  const int64_t drop = (request.sequence->length() / block_tokens - keep + 1) / 2;
+  if (drop < 1 || !ShiftBlocks(*request.sequence, keep, drop)) return false;
+  const auto kept = static_cast<size_t>(keep * block_tokens), dropped = static_cast<size_t>(drop * block_tokens);
+  if (request.prompt_end > kept)
+    request.prompt_end = std::max(kept, request.prompt_end - std::min(dropped, request.prompt_end));
+  return true;
+}
+
+bool Engine::ShiftBlocks(Sequence& sequence, int64_t keep_blocks, int64_t drop_blocks) {
+  const int block_tokens = program_->cache.block_tokens;
+  const int64_t distance = drop_blocks * block_tokens;
+  if (distance == 0) return true;
+  // Per table, the rotation by so many positions backwards. Some tables carry a factor as well, which stays as it is.
+  std::vector<std::vector<float>> back;
+  for (const RopeTable& table : program_->rope_tables) {
+    std::vector<float> angles(table.values.begin() + distance * table.rotary_dim,
+                              table.values.begin() + (distance + 1) * table.rotary_dim);
+    for (size_t i = 0; i < angles.size(); i += 2) {
+      const float length = std::sqrt(angles[i] * angles[i] + angles[i + 1] * angles[i + 1]);
+      angles[i] /= length;
+      angles[i + 1] /= -length;
+    }
+    back.push_back(std::move(angles));
+  }
+  return sequence.Shift(keep_blocks, drop_blocks, [&](uint8_t* block) {
+    for (const Instruction& ins : program_->instructions) {
+      if (ins.op != Op::kAttention || ins.rope_table < 0) continue;
+      for (int head = 0; head < ins.kv_heads; ++head)
+        options_.executor.kernels->attention->rotate_keys(
+            program_->cache, block, pool_->HeadOffset(ins.layer, head), block_tokens, back[ins.rope_table].data(),
+            program_->rope_tables[ins.rope_table].rotary_dim, ins.rope_interleaved);
+    }
+  });
 }
 
 // Afterwards the request is without its sequence, and can be erased.

@@ -22,10 +22,9 @@ bool Executor::Run(Step& step) {
   interrupted_[0] = interrupted_[1] = false;
   hidden_only_ = std::all_of(step.outputs.begin(), step.outputs.end(),
                              [](const OutputJob& job) { return job.logits == nullptr && job.sampler == nullptr; });
-  PlanAttention();
-  queue_->Reset();
-
   const bool few = step.rows() <= kDecodeRows;
+  PlanAttention(few ? options_.decode_threads : options_.threads);
+  queue_->Reset();
   pool_.Run([](void* self, int part, int parts) { static_cast<Executor*>(self)->RunPart(part, parts); }, this,
             few ? options_.decode_threads : options_.threads);
   step_ = nullptr;
@@ -66,6 +65,7 @@ bool Executor::RunInstructions(Worker& w, int begin, int end) {
       w.since = now;
     }
     const Instruction& ins = program_.instructions[i];
+    const double began = options_.trace ? Now() : 0;
     bool done = true;
     if (ins.op == Op::kLinear) {
       done = Linear(w, ins, plans_[i]);
@@ -77,12 +77,26 @@ bool Executor::RunInstructions(Worker& w, int begin, int end) {
       for (int row = Border(rows, w.part, w.parts); row < last; ++row) Row(w, ins, row);
     }
     if (!done) return false;
+    if (options_.trace) Record(w, i, began);
     if (!options_.debug) continue;
     if (!Sync(w)) return false;
     if (w.part == 0) LookForBad(i);
     if (!Sync(w)) return false;
   }
   return true;
+}
+
+void Executor::Record(Worker& w, int instruction, double begin) {
+  w.spans[w.traced++ % kTracedSpans] = {w.part, instruction, begin, Now()};
+}
+
+std::vector<Executor::Span> Executor::Trace() const {
+  std::vector<Span> spans;
+  for (const Worker& w : workers_) {
+    const size_t count = std::min(w.traced, w.spans.size());
+    for (size_t i = w.traced - count; i < w.traced; ++i) spans.push_back(w.spans[i % kTracedSpans]);
+  }
+  return spans;
 }
 
 // A barrier at which the threads agree whether to go on. Two flags by turns: one is not written again before everybody
@@ -96,6 +110,7 @@ bool Executor::Sync(Worker& w) {
 
 void Executor::RunOutputs(Worker& w) {
   const VectorKernels& vector = *kernels_.vector;
+  const double began = options_.trace ? Now() : 0;
   queue_->Run(w.part, w.parts, w.calls++, chunk_rows_, 1, 1, [&](int index, int) {
     OutputJob& job = step_->outputs[chunk_begin_ + index];
     if (job.hidden != nullptr) {
@@ -114,6 +129,7 @@ void Executor::RunOutputs(Worker& w) {
       job.result = job.sampler->Sample(job.request);
     }
   });
+  if (options_.trace) Record(w, -1, began);
 }
 
 void Executor::Row(Worker& w, const Instruction& ins, int row) {

@@ -27,6 +27,13 @@ class Executor {
     int decode_threads = 1;  // of steps with few tokens
     bool debug = false;      // look for values that are not finite after every instruction
     bool profile = false;
+    bool trace = false;
+  };
+
+  // When a thread worked on an instruction; -1 is what follows the logits.
+  struct Span {
+    int part, instruction;
+    double begin, end;  // seconds of the steady clock
   };
 
   // Null if the system refuses the memory.
@@ -41,6 +48,8 @@ class Executor {
 
   // The first instruction of the last step whose result was not finite: debug only, else -1.
   int first_bad() const { return first_bad_; }
+  // What was traced last. Not while a step runs.
+  std::vector<Span> Trace() const;
   // Wall time of each instruction, if profiled.
   const std::vector<double>& seconds() const { return seconds_; }
 
@@ -51,7 +60,9 @@ class Executor {
   static constexpr int kQueryBlock = 32;  // queries in one task of attention
 
  private:
-  static constexpr int kDecodeRows = 8;  // steps of up to so many tokens run on decode_threads
+  static constexpr int kDecodeRows = 8;                    // steps of up to so many tokens run on decode_threads
+  static constexpr int kSplitRows = 8;                     // and may split the keys of one head over threads
+  static constexpr size_t kTracedSpans = size_t{1} << 16;  // of each thread
 
   // A linear's activations, prepared once for several of its parts.
   struct Preparation {
@@ -75,6 +86,8 @@ class Executor {
     float *normed = nullptr, *tile = nullptr;
     int instruction = -1;  // being measured
     double since = 0;
+    std::vector<Span> spans;  // a ring, if traced
+    size_t traced = 0;
   };
 
   Executor(const Program& program, const BlockPool& cache, const Options& options);
@@ -102,8 +115,11 @@ class Executor {
                     int begin, int end);
   void GatedBlocks(Worker& w, const Instruction& ins, const LinearPlan& plan, const LinearInput& input, int begin,
                    int end);
-  void PlanAttention();
+  void PlanAttention(int parts);
   bool Attention(Worker& w, const Instruction& ins);
+  bool AttentionInParts(Worker& w, const Instruction& ins);
+  AttentionTask TaskOf(Worker& w, const Instruction& ins, int task) const;
+  void Record(Worker& w, int instruction, double begin);
   void StoreRow(const Instruction& ins, int row, int kv_head);
   void Attend(Worker& w, const Instruction& ins, int task);
 
@@ -134,6 +150,7 @@ class Executor {
   float *token_arena_ = nullptr, *output_arena_ = nullptr;
   float* normed_ = nullptr;
   uint8_t* prepared_ = nullptr;
+  float* states_ = nullptr;  // of attention in parts
   std::vector<Worker> workers_;
   int tile_floats_ = 0;
   std::unique_ptr<WorkQueue> queue_;
@@ -147,6 +164,7 @@ class Executor {
   std::vector<QueryBlock> query_blocks_;
   std::vector<int> segment_of_row_;
   bool store_first_ = false;
+  int64_t split_segments_ = 0;  // of the longest context, if its keys are shared out over the threads
   bool hidden_only_ = false;
   std::atomic<bool> interrupt_{false};
   bool interrupted_[2] = {false, false};

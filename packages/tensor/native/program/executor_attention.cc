@@ -5,10 +5,16 @@
 #include "program/executor.h"
 
 namespace llm {
+namespace {
+
+constexpr int kTasksPerThread = 4;
+constexpr int64_t kSplitKeys = 3 * kAttentionSegment;
+
+}  // namespace
 
 // Before the step: which queries make a task. Segments of few tokens write their keys and values in the same task as
 // they attend; if one of them has more, all are written first.
-void Executor::PlanAttention() {
+void Executor::PlanAttention(int parts) {
   query_blocks_.clear();
   segment_of_row_.clear();
   store_first_ = false;
@@ -19,9 +25,18 @@ void Executor::PlanAttention() {
     for (int first = 0; first < segment.count; first += kQueryBlock)
       query_blocks_.push_back({s, first, std::min(kQueryBlock, segment.count - first)});
   }
+
+  // Few heads over a long context: too few tasks for all threads, or for an even share.
+  int64_t longest = 0;
+  for (const Segment& segment : step_->segments) longest = std::max(longest, segment.first_position + segment.count);
+  const int tasks = static_cast<int>(query_blocks_.size()) * program_.kv_heads;
+  const bool split = parts > 1 && !store_first_ && step_->rows() <= kSplitRows && tasks < kTasksPerThread * parts &&
+                     longest >= kSplitKeys;
+  split_segments_ = split ? (longest + kAttentionSegment - 1) / kAttentionSegment : 0;
 }
 
 bool Executor::Attention(Worker& w, const Instruction& ins) {
+  if (split_segments_ > 0) return AttentionInParts(w, ins);
   if (store_first_) {
     const int rows = step_->rows();
     const auto border = [&](int part) { return static_cast<int>(static_cast<int64_t>(rows) * part / w.parts); };
@@ -54,14 +69,49 @@ void Executor::StoreRow(const Instruction& ins, int row, int kv_head) {
   kernels_.attention->store(program_.cache, segment.table, cache_.HeadOffset(ins.layer, kv_head), position, k, v);
 }
 
+// Keys and values first, then segments of keys of every head, then their sum: what Attend gives, bit for bit.
+bool Executor::AttentionInParts(Worker& w, const Instruction& ins) {
+  const int rows = step_->rows(), tasks = static_cast<int>(query_blocks_.size()) * ins.kv_heads;
+  queue_->Run(w.part, w.parts, w.calls++, rows * ins.kv_heads, 1, 1,
+              [&](int i, int) { StoreRow(ins, i / ins.kv_heads, i % ins.kv_heads); });
+  if (!Sync(w)) return false;
+  const int segments = static_cast<int>(split_segments_);
+  // Behind those of the rows before, then of the heads before.
+  const auto states_of = [&](const AttentionTask& task, int index) {
+    const QueryBlock& block = query_blocks_[index / ins.kv_heads];
+    const int row = step_->segments[block.segment].first_row + block.first;
+    const size_t row_floats = AttentionStateFloats(task) / task.queries * ins.kv_heads;
+    const size_t before = row * row_floats + static_cast<size_t>(index % ins.kv_heads) * AttentionStateFloats(task);
+    return states_ + before * split_segments_;
+  };
+  queue_->Run(w.part, w.parts, w.calls++, tasks * segments, 1, 1, [&](int i, int) {
+    const AttentionTask task = TaskOf(w, ins, i / segments);
+    const int64_t segment = i % segments;
+    if (segment < FirstSegment(task) || segment >= EndSegment(task)) return;
+    kernels_.attention->attend_segments(task, segment, segment + 1, states_of(task, i / segments));
+  });
+  if (!Sync(w)) return false;
+  queue_->Run(w.part, w.parts, w.calls++, tasks, 1, 1, [&](int i, int) {
+    const AttentionTask task = TaskOf(w, ins, i);
+    kernels_.attention->merge(task, states_of(task, i));
+  });
+  return true;
+}
+
 void Executor::Attend(Worker& w, const Instruction& ins, int task) {
+  if (!store_first_) {
+    const QueryBlock& block = query_blocks_[task / ins.kv_heads];
+    const int row = step_->segments[block.segment].first_row + block.first;
+    for (int i = 0; i < block.count; ++i) StoreRow(ins, row + i, task % ins.kv_heads);
+  }
+  kernels_.attention->attend(TaskOf(w, ins, task));
+}
+
+AttentionTask Executor::TaskOf(Worker& w, const Instruction& ins, int task) const {
   const QueryBlock& block = query_blocks_[task / ins.kv_heads];
   const int kv_head = task % ins.kv_heads;
   const Segment& segment = step_->segments[block.segment];
   const int row = segment.first_row + block.first;
-  if (!store_first_)
-    for (int i = 0; i < block.count; ++i) StoreRow(ins, row + i, kv_head);
-
   const int group = ins.heads / ins.kv_heads, first_head = kv_head * group;
   AttentionTask attention = {};
   attention.layout = &program_.cache;
@@ -81,7 +131,7 @@ void Executor::Attend(Worker& w, const Instruction& ins, int task) {
   attention.out_row_stride = Width(ins.o.buffer);
   attention.out_head_stride = ins.o.head_stride;
   attention.scratch = w.scratch;
-  kernels_.attention->attend(attention);
+  return attention;
 }
 
 }  // namespace llm

@@ -50,7 +50,8 @@ bool Executor::Plan() {
   seconds_.assign(instructions, 0);
   hidden_end_ = instructions;
 
-  size_t normed = 0, prepared = 0, few_normed = 0, few_prepared = 0, scratch = 0;
+  const int threads = std::max(options_.threads, options_.decode_threads);
+  size_t states = 0, normed = 0, prepared = 0, few_normed = 0, few_prepared = 0, scratch = 0;
   for (int i = 0; i < instructions; ++i) {
     const Instruction& ins = program_.instructions[i];
     barrier_before_[i] =
@@ -58,6 +59,12 @@ bool Executor::Plan() {
     if (ins.op == Op::kAttention) {
       const int heads = ins.heads / ins.kv_heads;
       scratch = std::max(scratch, AttentionScratchBytes(program_.cache, heads, kQueryBlock));
+      AttentionTask all = {};
+      all.layout = &program_.cache;
+      all.heads = ins.heads;
+      all.queries = kSplitRows;
+      const int64_t segments = (program_.context + kAttentionSegment - 1) / kAttentionSegment;
+      if (threads > 1) states = std::max(states, AttentionStateFloats(all) * static_cast<size_t>(segments));
     }
     if (ins.op == Op::kPositions) tile_floats_ = std::max(tile_floats_, Width(ins.out));
     if (ins.op != Op::kLinear) continue;
@@ -115,7 +122,6 @@ bool Executor::Plan() {
     if (writes) hidden_end_ = i + 1;
   }
 
-  const int threads = std::max(options_.threads, options_.decode_threads);
   tile_floats_ = std::max({rows * kTileBlocks * kBlockRows, kSmallTileFloats, tile_floats_ / 16 * 16 + 16});
   Layout layout;
   const size_t tokens_at = layout.Take(sizeof(float) * static_cast<size_t>(token_floats) * rows);
@@ -123,6 +129,7 @@ bool Executor::Plan() {
   arena_bytes_ = layout.size();
   const size_t normed_at = layout.Take(sizeof(float) * normed);
   const size_t prepared_at = layout.Take(prepared);
+  const size_t states_at = layout.Take(sizeof(float) * states);
   std::vector<size_t> worker_at;
   for (int part = 0; part < threads; ++part) {
     layout.SkipLine();
@@ -140,6 +147,7 @@ bool Executor::Plan() {
   output_arena_ = floats(outputs_at);
   normed_ = floats(normed_at);
   prepared_ = base + prepared_at;
+  states_ = floats(states_at);
   for (int part = 0; part < threads; ++part) {
     const size_t* at = &worker_at[4 * part];
     Worker worker;
@@ -148,7 +156,8 @@ bool Executor::Plan() {
     worker.scratch = base + at[1];
     worker.normed = floats(at[2]);
     worker.tile = floats(at[3]);
-    workers_.push_back(worker);
+    if (options_.trace) worker.spans.resize(kTracedSpans);
+    workers_.push_back(std::move(worker));
   }
   queue_ = std::make_unique<WorkQueue>(threads);
   query_blocks_.reserve(rows);

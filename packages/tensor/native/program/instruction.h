@@ -123,8 +123,9 @@ struct Program {
   int blocks = 0;
 
   // What the checks below find out.
-  int64_t context = 0;  // the most tokens that a sequence can hold
-  int tail = 0;         // the first instruction whose rows are outputs
+  int64_t context = 0;    // the most tokens that a sequence can hold
+  int tail = 0;           // the first instruction whose rows are outputs
+  bool shiftable = true;  // whether cached tokens can move to other positions
 
   // Empty, or what is wrong with it.
   std::string Check();

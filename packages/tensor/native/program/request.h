@@ -54,6 +54,7 @@ struct Request {
   int64_t max_tokens = 0;
   std::vector<int32_t> stop_tokens;
   bool log_probabilities = false;
+  int64_t shift_keep = -1;  // tokens at the start that stay when the context is full; -1: generation ends there
   std::unique_ptr<Sampler> sampler;
 
   // The engine's.

@@ -7,7 +7,7 @@ namespace llm {
 
 int64_t Sequence::Reuse(std::span<const int32_t> tokens) {
   const int64_t block_tokens = pool_.block_tokens();
-  if (published_ * block_tokens != length_ || static_cast<int64_t>(blocks_.size()) != published_) return 0;
+  if (shifted_ || published_ * block_tokens != length_ || static_cast<int64_t>(blocks_.size()) != published_) return 0;
   int64_t found = 0;
   while (found + block_tokens < static_cast<int64_t>(tokens.size())) {
     const std::span<const int32_t> next = tokens.subspan(found, block_tokens);
@@ -35,22 +35,22 @@ int Sequence::BlocksFor(int64_t count) const {
   return static_cast<int>(fresh);
 }
 
+// Before it is written. There is a free block, if it is shared.
+void Sequence::MakePrivate(int64_t block) {
+  if (Private(block)) return pool_.Unpublish(blocks_[block]);
+  const int copy = pool_.Allocate();
+  std::memcpy(pool_.Data(copy), table_[block], pool_.block_bytes());
+  pool_.Release(blocks_[block]);
+  blocks_[block] = copy;
+  table_[block] = pool_.Data(copy);
+}
+
 bool Sequence::Reserve(int64_t count) {
   if (count <= 0) return true;
   if (BlocksFor(count) > pool_.free()) return false;
   const int64_t block_tokens = pool_.block_tokens();
   const int64_t first = length_ / block_tokens;
-  if (length_ % block_tokens != 0) {
-    if (Private(first)) {
-      pool_.Unpublish(blocks_[first]);
-    } else {
-      const int copy = pool_.Allocate();
-      std::memcpy(pool_.Data(copy), table_[first], pool_.block_bytes());
-      pool_.Release(blocks_[first]);
-      blocks_[first] = copy;
-      table_[first] = pool_.Data(copy);
-    }
-  }
+  if (length_ % block_tokens != 0) MakePrivate(first);
   while (static_cast<int64_t>(blocks_.size()) * block_tokens < length_ + count) Push(pool_.Allocate());
   return true;
 }
@@ -61,6 +61,7 @@ void Sequence::Commit(int64_t count) {
 }
 
 void Sequence::PublishFullBlocks() {
+  if (shifted_) return;
   const int64_t block_tokens = pool_.block_tokens();
   for (; (published_ + 1) * block_tokens <= length_; ++published_) {
     const std::span<const int32_t> tokens = this->tokens().subspan(published_ * block_tokens, block_tokens);
@@ -93,7 +94,28 @@ void Sequence::Truncate(int64_t length) {
   length_ = std::min(length_, length);
   tokens_.resize(length_);
   published_ = std::min(published_, length_ / block_tokens);
+  if (length_ <= published_ * block_tokens) shifted_ = false;
   content_ = published_ == 0 ? BlockPool::kStartOfText : pool_.Content(blocks_[published_ - 1]);
+}
+
+bool Sequence::Shift(int64_t keep, int64_t drop, const std::function<void(uint8_t*)>& move) {
+  const int64_t block_tokens = pool_.block_tokens();
+  int copies = 0;
+  for (int64_t i = keep + drop; i < blocks(); ++i) copies += pool_.Shared(blocks_[i]) ? 1 : 0;
+  if (copies > pool_.free()) return false;
+  for (int64_t i = keep + drop; i < blocks(); ++i) {
+    MakePrivate(i);
+    move(table_[i]);
+  }
+  for (int64_t i = keep; i < keep + drop; ++i) pool_.Release(blocks_[i]);
+  blocks_.erase(blocks_.begin() + keep, blocks_.begin() + keep + drop);
+  table_.erase(table_.begin() + keep, table_.begin() + keep + drop);
+  tokens_.erase(tokens_.begin() + keep * block_tokens, tokens_.begin() + (keep + drop) * block_tokens);
+  length_ -= drop * block_tokens;
+  published_ = std::min(published_, keep);
+  content_ = published_ == 0 ? BlockPool::kStartOfText : pool_.Content(blocks_[published_ - 1]);
+  shifted_ = true;
+  return true;
 }
 
 void Sequence::Share(const Sequence& other) {
@@ -106,6 +128,7 @@ void Sequence::Share(const Sequence& other) {
   length_ = other.length_;
   tokens_.assign(other.tokens_.begin(), other.tokens_.begin() + length_);
   published_ = other.published_;
+  shifted_ = other.shifted_;
   content_ = other.content_;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -37,8 +38,14 @@ class Sequence {
   void Rollback() { tokens_.resize(length_); }
 
   void Truncate(int64_t length);
+  // Forgets `drop` blocks after the first `keep`. `move` makes the blocks behind them into those of earlier positions.
+  // False, and nothing changed, if there are too few free blocks for those that others share.
+  bool Shift(int64_t keep, int64_t drop, const std::function<void(uint8_t*)>& move);
   // Becomes what the other is, sharing its blocks.
   void Share(const Sequence& other);
+
+  uint8_t* Block(int64_t index) const { return table_[index]; }
+  int64_t blocks() const { return static_cast<int64_t>(blocks_.size()); }
 
   // One request at a time has the sequence.
   bool busy = false;
@@ -47,6 +54,7 @@ class Sequence {
   void PublishFullBlocks();
   void Push(int block);
   bool Private(int64_t block) const;
+  void MakePrivate(int64_t block);
 
   BlockPool& pool_;
   int64_t length_ = 0;
@@ -55,6 +63,7 @@ class Sequence {
   std::vector<uint8_t*> table_;
   int64_t published_ = 0;                       // full blocks at the start that can be found
   uint64_t content_ = BlockPool::kStartOfText;  // of the last of them
+  bool shifted_ = false;                        // blocks behind these saw more text than is left
 };
 
 }  // namespace llm

@@ -7,7 +7,13 @@ export interface NativeProgram {
   sequenceTokens(sequence: number): Int32Array;
   forkSequence(sequence: number): number;
   truncateSequence(sequence: number, length: number): void;
+  shiftSequence(sequence: number, keepBlocks: number, dropBlocks: number): void;
   releaseSequence(sequence: number): void;
+  /** A sequence with these tokens, whose blocks then come by writeBlock. Nothing else works on it before endRestore. */
+  beginRestore(tokens: Int32Array): number;
+  writeBlock(sequence: number, block: number, bytes: Uint8Array): void;
+  endRestore(sequence: number): void;
+  readBlock(sequence: number, block: number): Uint8Array;
   /** Rows of `out` are logits, or hidden states, of `outputs`: positions within `tokens`, ascending. */
   forward(
     request: number,
@@ -22,6 +28,8 @@ export interface NativeProgram {
   instructionTimes(): Float64Array;
   instructionNames(): string[];
   statistics(): NativeStatistics;
+  /** Part, instruction, begin and end by turns, in seconds. */
+  trace(): Float64Array;
   /** Ends the thread and frees the memory; `onEvent` hears of every request that was cut off, then of itself. */
   stop(): void;
 }
@@ -30,6 +38,8 @@ export interface NativeGenerateOptions extends NativeSamplingOptions {
   readonly maxTokens: number;
   readonly stopTokens: Int32Array;
   readonly logProbabilities: boolean;
+  /** Negative: the end of the context ends the generation. */
+  readonly shiftKeep: number;
 }
 
 export interface NativeSamplingOptions {
@@ -49,6 +59,7 @@ export interface NativeStatistics {
   readonly blocks: number;
   readonly freeBlocks: number;
   readonly reusableBlocks: number;
+  readonly blockBytes: number;
   readonly cacheBytes: number;
   readonly arenaBytes: number;
   readonly scratchBytes: number;
@@ -64,6 +75,7 @@ export interface NativeProgramOptions {
   readonly isa: string;
   readonly debug: boolean;
   readonly profile: boolean;
+  readonly trace: boolean;
 }
 
 /** News of one request: tokens, or its end, or both. */
