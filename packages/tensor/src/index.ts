@@ -155,3 +155,5 @@ export {
   type UnaryFunction,
   type VectorOptions,
 } from './vector.ts';
+export { Grammar, GrammarText, InvalidGrammarError, type GrammarVocabulary } from './grammar/grammar.ts';
+export { jsonSchemaGrammar, UnsupportedSchemaError, type JsonSchema } from './grammar/json-schema.ts';

@@ -18,6 +18,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineVector(env, exports);
   DefineAttention(env, exports);
   DefineAttentionTiming(env, exports);
+  DefineGrammar(env, exports);
   DefineSampling(env, exports);
   return exports;
 }

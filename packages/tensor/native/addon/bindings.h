@@ -17,6 +17,7 @@ void DefineThreads(Napi::Env env, Napi::Object exports);          // threads_bin
 void DefineVector(Napi::Env env, Napi::Object exports);           // vector_binding.cc
 void DefineAttention(Napi::Env env, Napi::Object exports);        // attention_binding.cc
 void DefineAttentionTiming(Napi::Env env, Napi::Object exports);  // attention_timing_binding.cc
+void DefineGrammar(Napi::Env env, Napi::Object exports);          // grammar_binding.cc
 void DefineSampling(Napi::Env env, Napi::Object exports);         // sampling_binding.cc
 void DefineProbe(Napi::Env env, Napi::Object exports);            // probe_binding.cc
 

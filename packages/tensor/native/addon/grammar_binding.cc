@@ -1,0 +1,115 @@
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "addon/bindings.h"
+#include "addon/failure.h"
+#include "sampling/token_constraint.h"
+
+namespace llm {
+namespace {
+
+// new (grammar, bytes, offsets, endTokens): texts under a grammar; tokens are bytes[offsets[t]] to bytes[offsets[t +
+// 1]]
+class NativeGrammar : public Napi::ObjectWrap<NativeGrammar> {
+ public:
+  static void Define(Napi::Env env, Napi::Object exports) {
+    exports.Set(
+        "NativeGrammar",
+        DefineClass(
+            env, "NativeGrammar",
+            {InstanceMethod("begin", &NativeGrammar::Begin), InstanceMethod("fork", &NativeGrammar::Fork),
+             InstanceMethod("release", &NativeGrammar::Release), InstanceMethod("allowed", &NativeGrammar::Allowed),
+             InstanceMethod("accept", &NativeGrammar::Accept), InstanceMethod("canEnd", &NativeGrammar::CanEnd)}));
+  }
+
+  explicit NativeGrammar(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeGrammar>(info) {
+    GrammarGraph graph;
+    GrammarError error;
+    if (!ParseGrammar(info[0].As<Napi::String>().Utf8Value(), &graph, &error)) {
+      Fail(info.Env(), "INVALID_GRAMMAR", error.message, error.line);
+      return;
+    }
+    const auto bytes = info[1].As<Napi::Uint8Array>();
+    const auto offsets = info[2].As<Napi::Int32Array>();
+    const auto ends = info[3].As<Napi::Int32Array>();
+    for (size_t i = 0; i < offsets.ElementLength(); ++i) {
+      const int32_t least = i == 0 ? 0 : offsets[i - 1];
+      if (offsets[i] < least || static_cast<size_t>(offsets[i]) > bytes.ElementLength()) {
+        Fail(info.Env(), "INVALID_ARGUMENT", "the offsets of the tokens must rise and end within their bytes");
+        return;
+      }
+    }
+    if (offsets.ElementLength() == 0) {
+      Fail(info.Env(), "INVALID_ARGUMENT", "the tokens must have offsets");
+      return;
+    }
+    auto trie = std::make_shared<TokenTrie>(std::span(bytes.Data(), bytes.ElementLength()),
+                                            std::span(offsets.Data(), offsets.ElementLength()));
+    masks_ = std::make_shared<TokenMasks>(std::make_shared<Grammar>(std::move(graph)), std::move(trie),
+                                          std::vector<int32_t>(ends.Data(), ends.Data() + ends.ElementLength()));
+  }
+
+ private:
+  TokenConstraint* TextOf(const Napi::CallbackInfo& info) {
+    const auto found = texts_.find(info[0].As<Napi::Number>().Int32Value());
+    if (found != texts_.end()) return &found->second;
+    Fail(info.Env(), "INVALID_ARGUMENT", "there is no such text");
+    return nullptr;
+  }
+
+  // (): number of a new text
+  Napi::Value Begin(const Napi::CallbackInfo& info) { return Add(info.Env(), TokenConstraint(masks_)); }
+
+  // (text): number of another that goes on from the same place
+  Napi::Value Fork(const Napi::CallbackInfo& info) {
+    TokenConstraint* const text = TextOf(info);
+    return text == nullptr ? Napi::Value() : Add(info.Env(), *text);
+  }
+
+  Napi::Value Add(Napi::Env env, TokenConstraint text) {
+    texts_.emplace(next_, std::move(text));
+    return Napi::Number::New(env, next_++);
+  }
+
+  Napi::Value Release(const Napi::CallbackInfo& info) {
+    texts_.erase(info[0].As<Napi::Number>().Int32Value());
+    return {};
+  }
+
+  // (text, out: Uint32Array)
+  Napi::Value Allowed(const Napi::CallbackInfo& info) {
+    TokenConstraint* const text = TextOf(info);
+    if (text == nullptr) return {};
+    auto out = info[1].As<Napi::Uint32Array>();
+    const auto mask = text->Allowed();
+    if (out.ElementLength() != mask.size())
+      return Fail(info.Env(), "SHAPE_MISMATCH", "a mask must have one bit per token, in words of 32");
+    std::copy(mask.begin(), mask.end(), out.Data());
+    return {};
+  }
+
+  // (text, token): boolean
+  Napi::Value Accept(const Napi::CallbackInfo& info) {
+    TokenConstraint* const text = TextOf(info);
+    if (text == nullptr) return {};
+    return Napi::Boolean::New(info.Env(), text->Accept(info[1].As<Napi::Number>().Int32Value()));
+  }
+
+  Napi::Value CanEnd(const Napi::CallbackInfo& info) {
+    TokenConstraint* const text = TextOf(info);
+    return text == nullptr ? Napi::Value() : Napi::Boolean::New(info.Env(), text->CanEnd());
+  }
+
+  std::shared_ptr<TokenMasks> masks_;
+  std::unordered_map<int32_t, TokenConstraint> texts_;
+  int32_t next_ = 0;
+};
+
+}  // namespace
+
+void DefineGrammar(Napi::Env env, Napi::Object exports) { NativeGrammar::Define(env, exports); }
+
+}  // namespace llm

@@ -1,0 +1,69 @@
+#include "sampling/token_constraint.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace llm {
+
+TokenMasks::TokenMasks(std::shared_ptr<Grammar> grammar, std::shared_ptr<const TokenTrie> trie,
+                       std::vector<int32_t> end_tokens)
+    : grammar_(std::move(grammar)), trie_(std::move(trie)), end_tokens_(std::move(end_tokens)) {
+  std::erase_if(end_tokens_, [&](int32_t token) { return token < 0 || token >= trie_->size(); });
+  path_.resize(TokenTrie::kMostTokenBytes + 1);
+}
+
+bool TokenMasks::IsEnd(int32_t token) const {
+  return std::find(end_tokens_.begin(), end_tokens_.end(), token) != end_tokens_.end();
+}
+
+std::span<const uint32_t> TokenMasks::MaskOf(int32_t state) {
+  const auto found = masks_.find(state);
+  if (found != masks_.end()) return found->second;
+  std::vector<uint32_t> mask = MakeMask(state);
+  if ((masks_.size() + 1) * mask.size() * sizeof(uint32_t) > kMostMaskBytes) masks_.clear();
+  return masks_.emplace(state, std::move(mask)).first->second;
+}
+
+std::vector<uint32_t> TokenMasks::MakeMask(int32_t state) {
+  std::vector<uint32_t> mask(static_cast<size_t>(trie_->size() + 31) / 32);
+  const auto allow = [&](int32_t token) { mask[static_cast<size_t>(token) / 32] |= 1u << (token % 32); };
+  const auto nodes = trie_->nodes();
+  path_[0] = state;
+  for (size_t i = 0; i < nodes.size();) {
+    const TokenTrie::Node& node = nodes[i];
+    const int32_t next = grammar_->Step(path_[node.depth], node.byte);
+    if (next == Grammar::kDead) {
+      i = static_cast<size_t>(node.end);
+      continue;
+    }
+    path_[node.depth + 1u] = next;
+    for (const int32_t token : trie_->TokensOf(i)) allow(token);
+    ++i;
+  }
+  // An end token's bytes, if it has any, are not text.
+  const bool ends = grammar_->Ends(state);
+  for (const int32_t token : end_tokens_) {
+    mask[static_cast<size_t>(token) / 32] &= ~(1u << (token % 32));
+    if (ends) allow(token);
+  }
+  return mask;
+}
+
+int32_t TokenMasks::Follow(int32_t state, int32_t token) {
+  if (token < 0 || token >= trie_->size()) return Grammar::kDead;
+  const auto bytes = trie_->BytesOf(token);
+  if (bytes.empty() || bytes.size() > TokenTrie::kMostTokenBytes) return Grammar::kDead;
+  for (const uint8_t byte : bytes) state = grammar_->Step(state, byte);
+  return state;
+}
+
+bool TokenConstraint::Accept(int32_t token) {
+  if (ended_) return false;
+  if (masks_->IsEnd(token)) return ended_ = masks_->grammar().Ends(state_);
+  const int32_t next = masks_->Follow(state_, token);
+  if (next == Grammar::kDead) return false;
+  state_ = next;
+  return true;
+}
+
+}  // namespace llm

@@ -1,0 +1,62 @@
+// Keeps generated text within a grammar: which tokens may come next, as a mask for the sampler.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "sampling/grammar.h"
+#include "sampling/token_trie.h"
+
+namespace llm {
+
+// The masks of a grammar over a vocabulary, kept by grammar state: a state is met again and again, and a walk over the
+// whole vocabulary costs a millisecond or more. Shared by every text under the grammar; not for several threads at
+// once.
+class TokenMasks {
+ public:
+  // Texts may end with the end tokens, and only where the grammar allows it.
+  TokenMasks(std::shared_ptr<Grammar> grammar, std::shared_ptr<const TokenTrie> trie, std::vector<int32_t> end_tokens);
+
+  // Bit t % 32 of word t / 32: token t may follow. Valid until the next call.
+  std::span<const uint32_t> MaskOf(int32_t state);
+  // Where the token leads; Grammar::kDead if it may not come.
+  int32_t Follow(int32_t state, int32_t token);
+
+  Grammar& grammar() { return *grammar_; }
+  bool IsEnd(int32_t token) const;
+
+ private:
+  static constexpr size_t kMostMaskBytes = size_t{64} << 20;
+
+  std::vector<uint32_t> MakeMask(int32_t state);
+
+  std::shared_ptr<Grammar> grammar_;
+  std::shared_ptr<const TokenTrie> trie_;
+  std::vector<int32_t> end_tokens_;
+  std::unordered_map<int32_t, std::vector<uint32_t>> masks_;
+  std::vector<int32_t> path_;
+};
+
+// One text under a grammar. Copies go on independently, as forked sequences do.
+class TokenConstraint {
+ public:
+  explicit TokenConstraint(std::shared_ptr<TokenMasks> masks)
+      : masks_(std::move(masks)), state_(masks_->grammar().start()) {}
+
+  std::span<const uint32_t> Allowed() { return masks_->MaskOf(state_); }
+  // False, and nothing changes, if the token may not come.
+  bool Accept(int32_t token);
+  // Whether the text may end here; after an end token it has.
+  bool CanEnd() const { return ended_ || masks_->grammar().Ends(state_); }
+  bool ended() const { return ended_; }
+
+ private:
+  std::shared_ptr<TokenMasks> masks_;
+  int32_t state_;
+  bool ended_ = false;
+};
+
+}  // namespace llm
