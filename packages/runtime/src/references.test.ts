@@ -114,7 +114,7 @@ describe.each([
       .subarray(-200_000)
       .toString('utf8')
       .replace(/[ \t]*\n\s*/g, '\n');
-    const ids = model.tokenizer.encode(tail, { addSpecialTokens: false });
+    const ids = model.tokenizer.encode(tail.slice(0, 4000), { addSpecialTokens: false });
     expect(ids.slice(0, 32)).toEqual(reference?.perplexity.first_ids);
     for (let window = 0; window < 2; window++) {
       const loss = await meanLoss(model, [[first, ...ids.slice(window * 255, (window + 1) * 255)]]);
