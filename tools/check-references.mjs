@@ -33,11 +33,11 @@ for (const { name, source, windows, expected } of [
   stories('stories-neox-5m', 0),
   smol(),
 ]) {
-  await using exact = await Model.load(source, { compute: 'f32', kvCache: { type: 'f32' } });
+  const exact = await Model.load(source, { compute: 'f32', kvCache: { type: 'f32' } });
   // Dense weights have no 8-bit arithmetic: the same 4-bit weights are compared in both.
   const packed = source.endsWith('.gguf') ? 'as-is' : 'int4';
-  await using reference = await Model.load(source, { weights: packed, compute: 'f32', kvCache: { type: 'f32' } });
-  await using quick = await Model.load(source, { weights: packed, compute: 'int8' });
+  const reference = await Model.load(source, { weights: packed, compute: 'f32', kvCache: { type: 'f32' } });
+  const quick = await Model.load(source, { weights: packed, compute: 'int8' });
   let [loss, quickLoss, divergence, agreeing, count] = [0, 0, 0, 0, 0];
   for (const window of windows(exact.tokenizer)) {
     const [a, p, q] = await Promise.all(
@@ -60,6 +60,7 @@ for (const { name, source, windows, expected } of [
       `  8-bit, ${packed}  loss ${(quickLoss / count).toFixed(6)}, KL to float32 arithmetic ${(divergence / count).toExponential(3)}, ` +
       `same likeliest token ${((100 * agreeing) / count).toFixed(2)} %`,
   );
+  await Promise.all([exact, reference, quick].map((model) => model.dispose()));
   if (Math.abs(loss / count - expected) > 1e-3) process.exitCode = 1;
 }
 

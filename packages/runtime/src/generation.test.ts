@@ -90,7 +90,7 @@ test('pieces, text, usage and reason', async () => {
     generatedTokens: 3,
     promptSeconds: 0.25,
   });
-  expect(engine.answers).toEqual([{ tokens: [97, 98, 99], text: 'abc', exact: true }]);
+  expect(engine.answers).toEqual([{ tokens: [97, 98, 99], text: 'abc', reason: 'length', exact: true }]);
 });
 
 test('every consumer sees the whole answer, also one that comes late', async () => {

@@ -53,6 +53,8 @@ export interface GenerationStart {
 export interface Answer {
   readonly tokens: readonly number[];
   readonly text: string;
+  /** Why the engine ended it; undefined after an error. */
+  readonly reason: GenerationFinish['reason'] | undefined;
   /** Whether the text says all that the tokens do: nothing was cut off at a stop string or by leaving early. */
   readonly exact: boolean;
 }
@@ -71,7 +73,7 @@ export class Generation implements AsyncIterable<string> {
   #wake = newSignal();
   #handle: GenerationHandle | undefined;
   #left = false;
-  #exact = false;
+  #engineReason: GenerationFinish['reason'] | undefined;
   #over = false;
 
   /** @internal Made by `generate()`. */
@@ -151,16 +153,14 @@ export class Generation implements AsyncIterable<string> {
       const finish = await this.#handle.done;
       signal?.throwIfAborted();
       if (!this.#stopped()) this.#push(this.#stop.push(decoder?.flush() ?? '') + this.#stop.flush());
-      this.#exact = finish.reason !== 'cancelled';
+      this.#engineReason = finish.reason;
       this.#parts.push({ type: 'finish', reason: this.#reason(finish), usage: this.#usage(finish) });
     } finally {
       this.#over = true;
       signal?.removeEventListener('abort', abort);
-      this.#start.finished({
-        tokens: this.#tokens,
-        text: this.#text,
-        exact: this.#exact && !this.#stopped(),
-      });
+      const reason = this.#engineReason;
+      const exact = reason !== undefined && reason !== 'cancelled' && !this.#stopped();
+      this.#start.finished({ tokens: this.#tokens, text: this.#text, reason, exact });
       this.#wake.resolve();
     }
   }

@@ -114,12 +114,13 @@ async function tokenizerOrError(checkpoint: Checkpoint): Promise<Tokenizer | Tok
   }
 }
 
-function programOptions({ threads, debug, profile }: LoadOptions): ProgramOptions {
+function programOptions({ threads, debug, profile, trace }: LoadOptions): ProgramOptions {
   const [prefill, decode] = typeof threads === 'object' ? [threads.prefill, threads.decode] : [threads, threads];
   return {
     ...(prefill !== undefined && { threads: prefill }),
     ...(decode !== undefined && { decodeThreads: decode }),
     ...(debug !== undefined && { debug }),
     ...(profile !== undefined && { profile }),
+    ...(trace !== undefined && { trace }),
   };
 }

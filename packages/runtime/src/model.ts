@@ -7,6 +7,8 @@ import {
   type InstructionProfile,
   type Program,
   type ProgramStats,
+  type Sequence,
+  type TraceSpan,
 } from '@llm/tensor';
 
 import { checkEmbedOptions, meanRow, unitLength, type EmbedOptions } from './embed.ts';
@@ -23,6 +25,7 @@ import {
   type Language,
   type Prompt,
 } from './prompt.ts';
+import { readSession } from './saved-session.ts';
 import { scoreInputs, scoreOf, scoreRequest, type Score } from './score.ts';
 import { Session } from './session.ts';
 import { startGeneration } from './start-generation.ts';
@@ -136,10 +139,19 @@ export class Model implements AsyncDisposable {
 
   /** A conversation or a growing text whose cache is kept between turns. */
   session(): Session {
-    return new Session(this.#loaded, this.#language, this.program.createSequence(), {
-      adopt: (session) => this.#sessions.add(session),
-      forget: (session) => this.#sessions.delete(session),
-    });
+    return this.#newSession(this.program.createSequence());
+  }
+
+  /**
+   * A session as {@link Session.save} left it, by the same model with the same kind of cache.
+   * @throws {@link SequenceFileError} for another model's or a damaged one, {@link OutOfBlocksError}
+   */
+  async restoreSession(folder: string): Promise<Session> {
+    const { program } = this;
+    const { state, sequence } = await readSession(folder, (path) => program.restoreSequence(path));
+    const session = this.#newSession(sequence);
+    session.resume(state);
+    return session;
   }
 
   /**
@@ -184,6 +196,11 @@ export class Model implements AsyncDisposable {
     return this.program.profile();
   }
 
+  /** The last steps, thread by thread, for `chromeTrace` of @llm/tensor; empty unless the model was loaded with `trace`. */
+  trace(): TraceSpan[] {
+    return this.program.trace();
+  }
+
   /** Blocks of the cache, bytes, and what has run so far. */
   stats(): ProgramStats {
     return this.program.stats();
@@ -204,6 +221,13 @@ export class Model implements AsyncDisposable {
     await this.#loaded.program.dispose();
     this.#loaded.weights[Symbol.dispose]();
     this.#loaded.checkpoint[Symbol.dispose]();
+  }
+
+  #newSession(sequence: Sequence): Session {
+    return new Session(this.#loaded, this.#language, sequence, {
+      adopt: (session) => this.#sessions.add(session),
+      forget: (session) => this.#sessions.delete(session),
+    });
   }
 
   async #forward(tokens: readonly number[] | Int32Array, options: ForwardOptions): Promise<Float32Array> {

@@ -35,6 +35,8 @@ export interface LoadOptions {
   readonly debug?: boolean;
   /** Measures every instruction for {@link Model.profile}. */
   readonly profile?: boolean;
+  /** Remembers when each thread worked on what, for {@link Model.trace}. */
+  readonly trace?: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -72,6 +74,11 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stop?: string | readonly string[];
   /** Token ids that end the generation. Default: the model's own end of text; an empty list for none. */
   readonly stopTokens?: readonly number[];
+  /**
+   * Go on when the context is full: the first `keep` tokens stay, half of the others are forgotten, in whole blocks of the
+   * cache. Not for models with learned positions. Default: the generation ends there.
+   */
+  readonly contextShift?: { readonly keep: number };
   /** Give each token's log-probability, at temperature 1 and before penalties, in {@link Generation.parts}. */
   readonly logProbabilities?: boolean;
   /** Aborting rejects everything awaited of the generation with the signal's reason. */
@@ -90,6 +97,7 @@ const loadOptions: Record<keyof LoadOptions, true> = {
   maxMemory: true,
   debug: true,
   profile: true,
+  trace: true,
   onProgress: true,
   signal: true,
 };
@@ -107,6 +115,7 @@ const generateOptions: Record<keyof GenerateOptions, true> = {
   seed: true,
   stop: true,
   stopTokens: true,
+  contextShift: true,
   logProbabilities: true,
   signal: true,
 };
@@ -137,6 +146,8 @@ export function checkLoadOptions(options: LoadOptions): void {
 export function checkGenerateOptions(options: GenerateOptions, where = 'generate()'): void {
   checkOptions(options, Object.keys(generateOptions), where);
   positive('maxTokens', options.maxTokens);
+  checkOptions(options.contextShift, ['keep'], `${where} contextShift`);
+  whole('contextShift.keep', options.contextShift?.keep, 0, '0 or a whole number');
   within('temperature', options.temperature, 0, Infinity, '0 (greedy) or more');
   within('topP', options.topP, 0, 1, 'numbers from 0 to 1');
   within('minP', options.minP, 0, 1, 'numbers from 0 to 1');

@@ -15,13 +15,8 @@ import {
   type Language,
   type Prompt,
 } from './prompt.ts';
+import { writeSession, type SavedSession, type Transcript } from './saved-session.ts';
 import { startGeneration } from './start-generation.ts';
-
-/** The part of a conversation whose tokens are known: rendered text, and the ids that stand for it. */
-interface Transcript {
-  readonly text: string;
-  readonly ids: readonly number[];
-}
 
 /**
  * A conversation or a growing text. Its keys and values stay in the cache between turns, so that each turn costs only its own
@@ -74,19 +69,16 @@ export class Session implements Disposable {
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     this.#check();
     checkGenerateOptions(options);
-    const turn = this.#turn(prompt);
-    const { contextLength, program } = this.#loaded;
-    checkTokens(turn.ids, contextLength, program.description.vocabularySize);
-
-    // The last token has to run again even if the cache knows it, since its logits are wanted.
-    const shared = Math.min(commonLength(this.#sequence.tokens(), turn.ids), turn.ids.length - 1);
-    this.#sequence.truncate(shared);
-    const rest = Int32Array.from(turn.ids.slice(shared));
+    const turn = this.#fit(this.#turn(prompt), options);
+    const { program } = this.#loaded;
+    checkTokens(turn.ids, this.#loaded.contextLength, program.description.vocabularySize);
+    this.#sequence.truncate(turn.shared);
+    const rest = Int32Array.from(turn.ids.slice(turn.shared));
     this.#busy = true;
     const decoder = decoderAfter(turn.chat ? [] : turn.ids, this.#language);
     this.#running = startGeneration(this.#loaded, this.#sequence, rest, decoder, options, (answer) => {
       this.#busy = false;
-      this.#finish(turn, answer);
+      if (!this.#disposed) this.#finish(turn, answer);
     });
     return this.#running;
   }
@@ -103,6 +95,28 @@ export class Session implements Disposable {
     copy.#messages = this.#messages;
     copy.#transcript = this.#transcript;
     return copy;
+  }
+
+  /**
+   * Writes the session to a folder, for {@link Model.restoreSession}.
+   * @throws {@link SequenceBusyError}, {@link WriteError}
+   */
+  async save(folder: string): Promise<void> {
+    this.#check();
+    const state: SavedSession = {
+      version: 1,
+      ids: this.#ids,
+      messages: this.#messages,
+      ...(this.#transcript && { transcript: this.#transcript }),
+    };
+    await writeSession(folder, state, (path) => this.#loaded.program.saveSequence(this.#sequence, path));
+  }
+
+  /** @internal Takes over what was saved. */
+  resume(state: SavedSession): void {
+    this.#ids = state.ids;
+    this.#messages = state.messages;
+    this.#transcript = state.transcript;
   }
 
   /** Forgets everything, so that the session can be used anew. */
@@ -156,17 +170,43 @@ export class Session implements Disposable {
     return { ids, chat: { messages, text } };
   }
 
-  #finish({ ids, chat }: Turn, { tokens, text, exact }: Answer): void {
-    this.#ids = [...ids, ...tokens];
+  /** What the cache has of a turn; older tokens are forgotten if they may be and the turn does not fit otherwise. */
+  #fit(turn: Turn, { contextShift }: GenerateOptions): FittedTurn {
+    // The last token has to run again even if the cache knows it, since its logits are wanted.
+    const shared = Math.min(commonLength(this.#sequence.tokens(), turn.ids), turn.ids.length - 1);
+    const missing = turn.ids.length - this.#loaded.contextLength;
+    if (!contextShift || missing <= 0 || shared === 0) return { ...turn, shared };
+    const { blockTokens } = this.#loaded.program.description.cache;
+    const keep = Math.ceil(contextShift.keep / blockTokens) * blockTokens;
+    const drop = Math.ceil(Math.max(missing, (shared - keep) / 2) / blockTokens) * blockTokens;
+    if (keep + drop > shared) return { ...turn, shared };
+    this.#sequence.truncate(shared);
+    this.#sequence.shift(keep, drop);
+    const ids = [...this.#sequence.tokens(), ...turn.ids.slice(shared)];
+    return { ...turn, ids, shared: shared - drop };
+  }
+
+  #finish({ ids, chat }: Turn, { tokens, text, reason, exact }: Answer): void {
+    const all = [...ids, ...tokens];
+    const cached = this.#sequence.tokens();
+    const shifted = commonLength(cached, all) < Math.min(cached.length, all.length);
+    // A token that ended the generation by its number is the only one that has not run.
+    this.#ids = shifted ? [...cached, ...(reason === 'length' ? tokens.slice(-1) : [])] : all;
     if (!chat) return;
     this.#messages = [...chat.messages, { role: 'assistant', content: text }];
-    this.#transcript = exact ? { text: chat.text + text, ids: this.#ids } : { text: chat.text, ids };
+    if (exact) this.#transcript = { text: chat.text + text, ids: this.#ids };
+    else this.#transcript = shifted ? undefined : { text: chat.text, ids };
   }
 }
 
 interface Turn {
   readonly ids: readonly number[];
   readonly chat?: { readonly messages: readonly ChatMessage[]; readonly text: string };
+}
+
+/** `shared` tokens of it are in the cache. */
+interface FittedTurn extends Turn {
+  readonly shared: number;
 }
 
 function commonLength(a: ArrayLike<number>, b: ArrayLike<number>): number {

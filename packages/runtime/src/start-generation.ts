@@ -5,6 +5,9 @@ import { Generation, type Answer } from './generation.ts';
 import type { LoadedModel } from './load.ts';
 import type { GenerateOptions } from './options.ts';
 
+/** What the engine counts up to. */
+const mostTokens = 2 ** 31 - 1;
+
 /**
  * Starts a generation at the end of a sequence. `finished` hears of the answer, once.
  */
@@ -23,18 +26,21 @@ export function startGeneration(
     logProbabilities,
     maxTokens,
     temperature = 0,
+    contextShift,
     ...rest
   } = options;
-  const room = contextLength - sequence.length - prompt.length;
+  // The last token needs no place of its own.
+  const room = contextShift ? Infinity : contextLength - sequence.length - prompt.length + 1;
   return new Generation({
     begin: (onTokens) => {
       const handle = program.generate(
         sequence,
         prompt,
         {
-          maxTokens: Math.min(maxTokens ?? Infinity, room + 1),
+          maxTokens: Math.min(maxTokens ?? Infinity, room, mostTokens),
           sampling: { temperature, ...rest },
           stopTokens,
+          ...(contextShift && { contextShift }),
           ...(logProbabilities !== undefined && { logProbabilities }),
         },
         onTokens,
