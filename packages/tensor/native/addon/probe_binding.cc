@@ -43,7 +43,6 @@ Napi::Value ProbePeak(const Napi::CallbackInfo& info) {
   const KernelTable* const table = TableOf(info);
   if (table == nullptr) return {};
   const std::string name = info[1].As<Napi::String>().Utf8Value();
-  const std::string name = info[1].As<Napi::String>().Utf8Value();
   const PeakKind kind = name == "int8" ? PeakKind::kInt8 : name == "f32" ? PeakKind::kF32 : PeakKind::kBf16;
   const int parts = PartsOf(info[2]);
   auto measured = std::make_shared<double>(0);

@@ -90,8 +90,10 @@ double MeasureReadBandwidth(const KernelTable& table, int parts, size_t size) {
 }
 
 double MeasurePeak(const KernelTable& table, PeakKind kind, int parts) {
-  Computing computing{
-      kind == PeakKind::kInt8 ? table.probe->int8 : table.probe->f32, 100'000, std::vector<Span>(parts), {}};
+  const ProbeKernels& kernels = *table.probe;
+  const auto loop = kind == PeakKind::kInt8 ? kernels.int8 : kind == PeakKind::kF32 ? kernels.f32 : kernels.bf16;
+  if (loop == nullptr) return 0;
+  Computing computing{loop, 100'000, std::vector<Span>(parts), {}};
   const Pool::Job compute = [](void* context, int part, int count) {
     Computing& it = *static_cast<Computing*>(context);
     SharedPool().Barrier(part, count);
