@@ -17,6 +17,8 @@ export {
   UnsupportedFormatError,
   WriteError,
 } from './errors.ts';
+export { convert, type ConversionOptions, type ConversionTarget } from './convert/convert.ts';
+export type { ConversionReport, ConvertedWeight } from './convert/report.ts';
 export { PACKED_METADATA } from './formats/packed/weights.ts';
 export { writeAtomically, type AtomicFile } from './formats/atomic-file.ts';
 export {

@@ -6,6 +6,8 @@ import type { Checkpoint, CheckpointFormat, TensorInfo, WeightConversion } from 
 import { InvalidWeightError, MissingWeightError } from './errors.ts';
 import type { GenerationConfig } from './generation-config.ts';
 import { elementCount } from './number-formats.ts';
+import { HuggingFaceTokenizer } from './tokenizer/hugging-face-tokenizer.ts';
+import type { TokenizerJson } from './tokenizer/tokenizer-json.ts';
 import type { Tokenizer } from './tokenizer/tokenizer.ts';
 import type { WeightSource } from './weight-source.ts';
 
@@ -19,8 +21,17 @@ export interface CheckpointParts {
   readonly bosTokenId: number | undefined;
   readonly weights: WeightSource;
   readonly chatTemplate: { readonly source: string; readonly tokens: Readonly<Record<string, string>> } | undefined;
-  readonly loadTokenizer: () => Promise<Tokenizer>;
+  readonly tokenizerSource: () => TokenizerSource;
   readonly companionFiles: () => ReadonlyMap<string, Uint8Array>;
+}
+
+/** What makes a tokenizer. */
+export interface TokenizerSource {
+  /** Where it comes from. */
+  readonly file: string;
+  readonly json: TokenizerJson;
+  /** The keys of tokenizer_config.json. */
+  readonly config: Readonly<Record<string, unknown>>;
 }
 
 /** A checkpoint of any format. */
@@ -33,9 +44,10 @@ export class LoadedCheckpoint implements Checkpoint {
   readonly eosTokenIds: readonly number[];
   readonly bosTokenId: number | undefined;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Throws `TokenizerError` where there is none. */
+  readonly tokenizerSource: () => TokenizerSource;
   readonly #weights: WeightSource;
   readonly #chatTemplate: CheckpointParts['chatTemplate'];
-  readonly #loadTokenizer: () => Promise<Tokenizer>;
   readonly #companionFiles: () => ReadonlyMap<string, Uint8Array>;
   readonly #matrices = new Map<string, Matrix>();
   readonly #conversions = new Map<string, WeightConversion>();
@@ -53,7 +65,7 @@ export class LoadedCheckpoint implements Checkpoint {
     this.tensors = parts.weights.tensors;
     this.#weights = parts.weights;
     this.#chatTemplate = parts.chatTemplate;
-    this.#loadTokenizer = parts.loadTokenizer;
+    this.tokenizerSource = parts.tokenizerSource;
     this.#companionFiles = parts.companionFiles;
   }
 
@@ -74,6 +86,14 @@ export class LoadedCheckpoint implements Checkpoint {
     this.#matrices.set(tensor.name, matrix);
     if (conversion) this.#conversions.set(tensor.name, conversion);
     return matrix;
+  }
+
+  /** Disposes of a matrix that `matrix` has given out; the next call makes it anew. For passes over models larger than memory. */
+  release(name: string): void {
+    const tensor = this.#find(name);
+    if (!tensor) return;
+    this.#matrices.get(tensor.name)?.[Symbol.dispose]();
+    this.#matrices.delete(tensor.name);
   }
 
   vector(name: string): Float32Array {
@@ -97,7 +117,10 @@ export class LoadedCheckpoint implements Checkpoint {
   }
 
   tokenizer(): Promise<Tokenizer> {
-    this.#tokenizer ??= this.#loadTokenizer();
+    this.#tokenizer ??= Promise.resolve().then(() => {
+      const { file, json, config } = this.tokenizerSource();
+      return new HuggingFaceTokenizer(file, json, config);
+    });
     return this.#tokenizer;
   }
 

@@ -6,6 +6,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { ModelNotFoundError } from './errors.ts';
 import { openFolder } from './formats/folder/open.ts';
 import { openGguf } from './formats/gguf/open.ts';
+import type { LoadedCheckpoint } from './loaded-checkpoint.ts';
 import { cachedSnapshot, pull, type PullOptions } from './hub/pull.ts';
 
 export interface OpenOptions {
@@ -25,6 +26,11 @@ export interface OpenOptions {
  */
 export async function openCheckpoint(source: string, options: OpenOptions = {}): Promise<Checkpoint> {
   checkOptions(options, ['download', 'signal', 'onProgress'], 'openCheckpoint()');
+  return loadCheckpoint(source, options);
+}
+
+/** `openCheckpoint` with what only this package needs to know. */
+export async function loadCheckpoint(source: string, options: OpenOptions): Promise<LoadedCheckpoint> {
   options.signal?.throwIfAborted();
   return openLocal(source.startsWith('hf:') ? await resolveHub(source, options) : source);
 }
@@ -40,7 +46,7 @@ async function resolveHub(source: string, options: OpenOptions): Promise<string>
   return pull(source, { ...(signal && { signal }), ...(onProgress && { onProgress }) });
 }
 
-function openLocal(path: string): Checkpoint {
+function openLocal(path: string): LoadedCheckpoint {
   const status = statusOf(path);
   if (!status.isDirectory()) return openGguf(path);
   const names = readdirSync(path);

@@ -48,7 +48,7 @@ export function openFolder(path: string): LoadedCheckpoint {
     bosTokenId,
     weights: weightsOf(path, configPath, config, quantizeConfig, files, (name) => architecture.isTransposed(name)),
     chatTemplate,
-    loadTokenizer: () => tokenizerOfFolder(path, names),
+    tokenizerSource: () => tokenizerOfFolder(path, names),
     companionFiles: () => companionsOfFolder(path, names),
   });
 }

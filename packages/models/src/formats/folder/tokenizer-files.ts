@@ -3,28 +3,19 @@ import { join } from 'node:path';
 
 import { defaultTemplate } from '../../chat-template.ts';
 import { TokenizerError } from '../../errors.ts';
+import type { TokenizerSource } from '../../loaded-checkpoint.ts';
 import { FileReader, readJsonObject } from '../../read-file.ts';
 import { gpt2TokenizerJson } from './gpt2-tokenizer.ts';
 import { readSentencePieceModel } from '../sentencepiece/model.ts';
 import { tokenizerJsonFromSentencePiece } from '../sentencepiece/tokenizer.ts';
-import { HuggingFaceTokenizer } from '../../tokenizer/hugging-face-tokenizer.ts';
 import { withConfiguredTokens } from '../../tokenizer/configured-tokens.ts';
 import { parseTokenizerJson, type TokenizerJson } from '../../tokenizer/tokenizer-json.ts';
-import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 
-/** The tokenizer of a folder: tokenizer.json, or SentencePiece's tokenizer.model, or GPT-2's vocab.json and merges.txt. */
-export function tokenizerOfFolder(path: string, names: ReadonlySet<string>): Promise<Tokenizer> {
-  return Promise.resolve().then(() => {
-    const { file, json, config } = tokenizerJsonOfFolder(path, names);
-    return new HuggingFaceTokenizer(file, json, config);
-  });
-}
-
-/** What makes the tokenizer of a folder. Throws `TokenizerError` where there is nothing. */
-export function tokenizerJsonOfFolder(
-  path: string,
-  names: ReadonlySet<string>,
-): { readonly file: string; readonly json: TokenizerJson; readonly config: Readonly<Record<string, unknown>> } {
+/**
+ * What makes the tokenizer of a folder: tokenizer.json, or SentencePiece's tokenizer.model, or GPT-2's vocab.json and merges.txt.
+ * Throws `TokenizerError` where there is none of them.
+ */
+export function tokenizerOfFolder(path: string, names: ReadonlySet<string>): TokenizerSource {
   const config = names.has('tokenizer_config.json') ? readJsonObject(join(path, 'tokenizer_config.json')) : {};
   const found = names.has('tokenizer.json')
     ? { name: 'tokenizer.json', read: (file: string) => parseTokenizerJson(file, readJsonObject(file)) }

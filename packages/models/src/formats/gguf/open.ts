@@ -3,7 +3,6 @@ import { architectureOfGguf } from '../../architectures/registry.ts';
 import { InvalidConfigError, MissingWeightError, TokenizerError } from '../../errors.ts';
 import { LoadedCheckpoint } from '../../loaded-checkpoint.ts';
 import { StoredFile } from '../../stored-file.ts';
-import { HuggingFaceTokenizer } from '../../tokenizer/hugging-face-tokenizer.ts';
 import { dequantize } from './dequantize.ts';
 import { readGgufHeader, type GgufHeader, type GgufTensor } from './header.ts';
 import type { GgufMetadata } from './metadata.ts';
@@ -31,12 +30,11 @@ export function openGguf(path: string): LoadedCheckpoint {
     bosTokenId,
     weights: new GgufWeights(file, header.tensors, mapping, config),
     chatTemplate: chatTemplate(metadata),
-    loadTokenizer: () =>
-      Promise.resolve().then(() => {
-        const json = tokenizerJsonFromGguf(metadata);
-        if (!json) throw new TokenizerError(path, 'the file has no tokenizer');
-        return new HuggingFaceTokenizer(path, json);
-      }),
+    tokenizerSource: () => {
+      const json = tokenizerJsonFromGguf(metadata);
+      if (!json) throw new TokenizerError(path, 'the file has no tokenizer');
+      return { file: path, json, config: chatTemplate(metadata)?.tokens ?? {} };
+    },
     companionFiles: () => companionsOfGguf(metadata),
   });
 }

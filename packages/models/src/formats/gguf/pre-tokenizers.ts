@@ -1,4 +1,4 @@
-import type { ComponentJson } from '../../tokenizer/tokenizer-json.ts';
+import { components, type ComponentJson } from '../../tokenizer/tokenizer-json.ts';
 
 // Regular expressions that split a text into words before byte pairs are merged, by the names in `tokenizer.ggml.pre`.
 // They are those of the models' own tokenizer.json files.
@@ -61,4 +61,16 @@ export function preTokenizer(name: string): ComponentJson | undefined {
       { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false },
     ],
   };
+}
+
+/** The name of a pre-tokenizer with a byte level, as tokenizer.json files have it; undefined where GGUF has none. */
+export function preTokenizerName(json: ComponentJson | null): string | undefined {
+  const patterns = components(json, 'pretokenizers').flatMap((step): string[] => {
+    if (step.type === 'Digits') return [step['individual_digits'] === true ? '\\p{N}' : '\\p{N}+'];
+    if (step.type === 'Split') return [String((step['pattern'] as { Regex?: unknown } | undefined)?.Regex)];
+    return step.type === 'ByteLevel' && step['use_regex'] !== false ? [gpt2] : [];
+  });
+  return table.find(
+    ([, known]) => known.length === patterns.length && known.every((pattern, i) => pattern === patterns[i]),
+  )?.[0][0];
 }

@@ -4,64 +4,107 @@ import { packStream, wordCount } from './bits.ts';
 import { groupCount, type QuantizedCodes } from './linear.ts';
 import { transposeFloats } from './tensor-parts.ts';
 
-/** A tensor of a linear, ready to be written. */
-export interface EncodedPart {
+/** What must be known of a linear before its codes are. */
+export type LinearShape = Pick<QuantizedCodes, 'bits' | 'rows' | 'columns' | 'groupSize'> & {
+  /** All zero points are the middle of the grid. */
+  readonly symmetric: boolean;
+};
+
+/** One of the tensors that a linear is stored as. */
+export interface LinearPart {
   /** What follows the linear's name, such as `qweight`. */
   readonly part: string;
   readonly dtype: ElementType;
   readonly shape: readonly number[];
-  readonly bytes: Uint8Array;
+  bytes(linear: QuantizedCodes): Uint8Array;
 }
 
-/** Why a layout cannot hold a linear; undefined if it can. */
-export function gptqObstacle({ bits, rows, columns }: QuantizedCodes): string | undefined {
-  if (![2, 3, 4, 8].includes(bits)) return `${bits} bits`;
-  if ((rows * bits) % 32 !== 0) return `${rows} outputs, which fill no whole words`;
-  return (columns * bits) % 32 === 0 ? undefined : `${columns} inputs, which fill no whole words`;
+/** A way to store linears that are on an integer grid. */
+export interface Layout {
+  /** Why the layout cannot hold a linear; undefined if it can. */
+  obstacle(shape: LinearShape): string | undefined;
+  parts(shape: LinearShape): readonly LinearPart[];
 }
 
 /** GPTQ, version 2: zero points as they are. */
-export function encodeGptq(linear: QuantizedCodes): readonly EncodedPart[] {
-  const { bits, rows, columns, groupSize, codes, scales, zeroPoints, groupOf } = linear;
-  const groups = groupCount(linear);
-  const qweight = new Uint32Array(wordCount(columns, bits) * rows);
-  for (let row = 0; row < rows; row++) packStream(codes, row * columns, 1, columns, bits, qweight, row, rows);
-  const rowWords = wordCount(rows, bits);
-  const qzeros = new Uint32Array(groups * rowWords);
-  const zeros = Uint8Array.from(zeroPoints);
-  for (let group = 0; group < groups; group++)
-    packStream(zeros, group, groups, rows, bits, qzeros, group * rowWords, 1);
-  const gIdx = groupOf ?? Int32Array.from({ length: columns }, (_, input) => Math.floor(input / groupSize));
-  return [
-    words('qweight', [wordCount(columns, bits), rows], qweight),
-    words('qzeros', [groups, rowWords], qzeros),
-    halves('scales', [groups, rows], transposeFloats(scales, rows, groups)),
-    words('g_idx', [columns], new Uint32Array(gIdx.buffer)),
-  ];
-}
-
-export function awqObstacle(linear: QuantizedCodes): string | undefined {
-  if (linear.bits !== 4) return `${linear.bits} bits`;
-  if (linear.groupOf) return 'groups that are no runs of inputs';
-  if (linear.rows % 8 !== 0) return `${linear.rows} outputs, which fill no whole words`;
-  return linear.columns % linear.groupSize === 0 ? undefined : 'a shorter last group';
-}
+export const gptqLayout: Layout = {
+  obstacle({ bits, rows, columns }) {
+    if (![2, 3, 4, 8].includes(bits)) return `${bits} bits`;
+    if ((rows * bits) % 32 !== 0) return `${rows} outputs, which fill no whole words`;
+    return (columns * bits) % 32 === 0 ? undefined : `${columns} inputs, which fill no whole words`;
+  },
+  parts(shape) {
+    const { bits, rows, columns, groupSize } = shape;
+    const groups = groupCount(shape);
+    const [inWords, outWords] = [wordCount(columns, bits), wordCount(rows, bits)];
+    return [
+      words('qweight', [inWords, rows], ({ codes }, out) => {
+        for (let row = 0; row < rows; row++) packStream(codes, row * columns, 1, columns, bits, out, row, rows);
+      }),
+      words('qzeros', [groups, outWords], ({ zeroPoints }, out) => {
+        const zeros = Uint8Array.from(zeroPoints);
+        for (let group = 0; group < groups; group++)
+          packStream(zeros, group, groups, rows, bits, out, group * outWords, 1);
+      }),
+      halves('scales', [groups, rows], ({ scales }) => transposeFloats(scales, rows, groups)),
+      words('g_idx', [columns], ({ groupOf }, out) => {
+        for (let input = 0; input < columns; input++) out[input] = groupOf?.[input] ?? Math.floor(input / groupSize);
+      }),
+    ];
+  },
+};
 
 /** AWQ in the "gemm" layout. */
-export function encodeAwq(linear: QuantizedCodes): readonly EncodedPart[] {
-  const { rows, columns, codes, scales, zeroPoints } = linear;
-  const groups = groupCount(linear);
-  return [
-    words('qweight', [columns, rows / 8], interleave(codes, rows, columns)),
-    words('qzeros', [groups, rows / 8], interleave(zeroPoints, rows, groups)),
-    halves('scales', [groups, rows], transposeFloats(scales, rows, groups)),
-  ];
-}
+export const awqLayout: Layout = {
+  obstacle({ bits, rows, columns, groupSize }) {
+    if (bits !== 4) return `${bits} bits`;
+    if (rows % 8 !== 0) return `${rows} outputs, which fill no whole words`;
+    return columns % groupSize === 0 ? undefined : 'a shorter last group';
+  },
+  parts(shape) {
+    const { rows, columns } = shape;
+    const groups = groupCount(shape);
+    return [
+      words('qweight', [columns, rows / 8], ({ codes }, out) => {
+        interleave(codes, rows, columns, out);
+      }),
+      words('qzeros', [groups, rows / 8], ({ zeroPoints }, out) => {
+        interleave(zeroPoints, rows, groups, out);
+      }),
+      halves('scales', [groups, rows], ({ scales }) => transposeFloats(scales, rows, groups)),
+    ];
+  },
+};
+
+/** compressed-tensors, "pack-quantized". */
+export const compressedLayout: Layout = {
+  obstacle: ({ columns, groupSize }) => (columns % groupSize === 0 ? undefined : 'a shorter last group'),
+  parts(shape) {
+    const { bits, rows, columns, symmetric } = shape;
+    const groups = groupCount(shape);
+    const rowWords = wordCount(columns, bits);
+    const weight: readonly LinearPart[] = [
+      words('weight_packed', [rows, rowWords], ({ codes }, out) => {
+        for (let row = 0; row < rows; row++) packStream(codes, row * columns, 1, columns, bits, out, row * rowWords, 1);
+      }),
+      halves('weight_scale', [rows, groups], ({ scales }) => scales),
+      {
+        ...{ part: 'weight_shape', dtype: 'I64', shape: [2] },
+        bytes: () => new Uint8Array(BigInt64Array.of(BigInt(rows), BigInt(columns)).buffer),
+      },
+    ];
+    if (symmetric) return weight;
+    const zeroPoints = words('weight_zero_point', [wordCount(rows, bits), groups], ({ zeroPoints }, out) => {
+      const zeros = Uint8Array.from(zeroPoints);
+      for (let group = 0; group < groups; group++) packStream(zeros, group, groups, rows, bits, out, group, groups);
+    });
+    return [...weight, zeroPoints];
+  },
+};
 
 /** [outputs, n] codes as [n, outputs / 8] words. */
-function interleave(codes: ArrayLike<number>, rows: number, n: number): Uint32Array {
+function interleave(codes: ArrayLike<number>, rows: number, n: number, out: Uint32Array): void {
   const rowWords = rows / 8;
-  const out = new Uint32Array(n * rowWords);
   for (let row = 0; row < rows; row++) {
     const shift = 4 * (fieldOf[row % 8] as number);
     const word = row >> 3;
@@ -69,45 +112,23 @@ function interleave(codes: ArrayLike<number>, rows: number, n: number): Uint32Ar
       out[i * rowWords + word] = (out[i * rowWords + word] as number) | ((codes[row * n + i] as number) << shift);
     }
   }
-  return out;
 }
 
-export function compressedObstacle(linear: QuantizedCodes): string | undefined {
-  return linear.columns % linear.groupSize === 0 ? undefined : 'a shorter last group';
-}
-
-/** compressed-tensors, "pack-quantized". */
-export function encodeCompressed(linear: QuantizedCodes, symmetric: boolean): readonly EncodedPart[] {
-  const { bits, rows, columns, codes, scales, zeroPoints, groupOf } = linear;
-  const groups = groupCount(linear);
-  const rowWords = wordCount(columns, bits);
-  const packed = new Uint32Array(rows * rowWords);
-  for (let row = 0; row < rows; row++) packStream(codes, row * columns, 1, columns, bits, packed, row * rowWords, 1);
-  const parts: EncodedPart[] = [
-    words('weight_packed', [rows, rowWords], packed),
-    halves('weight_scale', [rows, groups], scales),
-    {
-      part: 'weight_shape',
-      dtype: 'I64',
-      shape: [2],
-      bytes: new Uint8Array(BigInt64Array.of(BigInt(rows), BigInt(columns)).buffer),
+function words(
+  part: string,
+  shape: readonly number[],
+  fill: (linear: QuantizedCodes, out: Uint32Array) => void,
+): LinearPart {
+  return {
+    ...{ part, dtype: 'I32', shape },
+    bytes(linear) {
+      const out = new Uint32Array(shape.reduce((product, size) => product * size, 1));
+      fill(linear, out);
+      return new Uint8Array(out.buffer);
     },
-  ];
-  if (!symmetric) {
-    const zeros = Uint8Array.from(zeroPoints);
-    const packedZeros = new Uint32Array(wordCount(rows, bits) * groups);
-    for (let group = 0; group < groups; group++)
-      packStream(zeros, group, groups, rows, bits, packedZeros, group, groups);
-    parts.push(words('weight_zero_point', [wordCount(rows, bits), groups], packedZeros));
-  }
-  if (groupOf) parts.push(words('weight_g_idx', [columns], new Uint32Array(groupOf.buffer)));
-  return parts;
+  };
 }
 
-function words(part: string, shape: readonly number[], values: Uint32Array): EncodedPart {
-  return { part, dtype: 'I32', shape, bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) };
-}
-
-function halves(part: string, shape: readonly number[], values: Float32Array): EncodedPart {
-  return { part, dtype: 'F16', shape, bytes: encodeFloats('F16', values) };
+function halves(part: string, shape: readonly number[], values: (linear: QuantizedCodes) => Float32Array): LinearPart {
+  return { ...{ part, dtype: 'F16', shape }, bytes: (linear) => encodeFloats('F16', values(linear)) };
 }

@@ -6,12 +6,27 @@ import { join } from 'node:path';
 
 import { demoModel } from '../../../../../tools/test/shared-data.mjs';
 import type { Checkpoint } from '../../checkpoint.ts';
-import { encodeFloats, halfToFloat } from '../../number-formats.ts';
+import { encodeFloats, halfToFloat, type ElementType } from '../../number-formats.ts';
 import { openCheckpoint } from '../../open-checkpoint.ts';
 import { writeSafetensors, type SafetensorsEntry } from '../safetensors/write.ts';
 import { packStream, unpackStream, wordCount } from './bits.ts';
-import { encodeAwq, encodeCompressed, encodeGptq, type EncodedPart } from './encode.ts';
+import { awqLayout, compressedLayout, gptqLayout, type Layout } from './encode.ts';
 import { dequantizeRows, type QuantizedCodes } from './linear.ts';
+
+interface EncodedPart {
+  readonly part: string;
+  readonly dtype: ElementType;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+function encode(layout: Layout, linear: QuantizedCodes, symmetric = false): readonly EncodedPart[] {
+  expect(layout.obstacle({ ...linear, symmetric })).toBeUndefined();
+  return layout.parts({ ...linear, symmetric }).map((part) => ({ ...part, bytes: part.bytes(linear) }));
+}
+
+const encodeGptq = (linear: QuantizedCodes): readonly EncodedPart[] => encode(gptqLayout, linear);
+const encodeAwq = (linear: QuantizedCodes): readonly EncodedPart[] => encode(awqLayout, linear);
 
 let folder: string;
 beforeEach(() => {
@@ -193,7 +208,7 @@ test.each([true, false])('compressed-tensors, symmetric %s', async (symmetric) =
       format: 'pack-quantized',
       config_groups: { group_0: { targets: ['Linear'], weights } },
     },
-    encodeCompressed(made, symmetric),
+    encode(compressedLayout, made, symmetric),
   );
   expect(checkpoint.format).toBe('compressed-tensors');
   expect(checkpoint.read(weight)).toEqual(dequantizeRows(made, 0, 24));

@@ -1,0 +1,239 @@
+import { InvalidArgumentError, type Matrix } from '@llm/tensor';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { TensorInfo } from '../checkpoint.ts';
+import { WriteError } from '../errors.ts';
+import { PACKED_METADATA } from '../formats/packed/weights.ts';
+import { awqLayout, compressedLayout, gptqLayout, type Layout, type LinearShape } from '../formats/quantized/encode.ts';
+import { dequantizeRows, type QuantizedCodes } from '../formats/quantized/linear.ts';
+import { writeSafetensors, type SafetensorsEntry } from '../formats/safetensors/write.ts';
+import type { LoadedCheckpoint } from '../loaded-checkpoint.ts';
+import { decodeElements, encodeFloats } from '../number-formats.ts';
+import type { ConversionOptions } from './convert.ts';
+import { gridOfMatrix } from './grid-of-matrix.ts';
+import { largestError, type ConvertedWeight } from './report.ts';
+
+export type FolderTarget = 'safetensors' | 'packed' | 'gptq' | 'awq' | 'compressed-tensors';
+
+type DenseType = 'F32' | 'F16' | 'BF16';
+
+/** What a target makes of the weights. */
+interface Plan {
+  readonly entries: SafetensorsEntry[];
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly quantization: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Writes a checkpoint as a folder in Hugging Face's layout; it appears under its name when it is complete. */
+export async function convertToFolder(
+  checkpoint: LoadedCheckpoint,
+  output: string,
+  target: FolderTarget,
+  options: ConversionOptions,
+): Promise<ConvertedWeight[]> {
+  const weights: ConvertedWeight[] = [];
+  const plan = target === 'packed' ? planPacked(checkpoint, weights) : planOthers(checkpoint, target, options, weights);
+  const partial = `${output}.partial`;
+  const guard = async (path: string, action: () => Promise<unknown>): Promise<void> => {
+    await action().catch((cause: unknown) => {
+      throw new WriteError(path, cause);
+    });
+  };
+  await rm(partial, { recursive: true, force: true });
+  await guard(partial, () => mkdir(partial, { recursive: true }));
+  try {
+    const { signal, onProgress } = options;
+    await writeSafetensors(join(partial, 'model.safetensors'), plan.entries, {
+      ...(signal && { signal }),
+      ...(onProgress && { onProgress }),
+      metadata: plan.metadata,
+    });
+    for (const [name, bytes] of checkpoint.companionFiles()) {
+      const path = join(partial, name);
+      await guard(path, () => writeFile(path, bytes));
+    }
+    const config = { ...checkpoint.config, quantization_config: plan.quantization };
+    const path = join(partial, 'config.json');
+    await guard(path, () => writeFile(path, JSON.stringify(config, null, 2)));
+    await guard(output, () => rename(partial, output));
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw error;
+  }
+  return weights;
+}
+
+/** Packed matrices as they are, everything else as it was stored. */
+function planPacked(checkpoint: LoadedCheckpoint, weights: ConvertedWeight[]): Plan {
+  const described: Record<string, unknown> = {};
+  const entries = [...checkpoint.tensors.values()].map((info): SafetensorsEntry => {
+    const matrix = isPlain(info) || info.shape.length !== 2 ? undefined : checkpoint.matrix(info.name);
+    checkpoint.release(info.name);
+    if (matrix?.groupSize === undefined) return denseEntry(checkpoint, info, denseType(info, matrix), weights);
+    const { format, rows, columns, groupSize, byteLength } = matrix;
+    described[info.name] = { format, rows, columns, groupSize };
+    const { name, dtype } = info;
+    return {
+      ...{ name, dtype: 'U8', shape: [byteLength] },
+      data: () => {
+        weights.push({
+          name,
+          from: dtype,
+          to: format,
+          largestError: checkpoint.conversions.get(name)?.largestError ?? 0,
+        });
+        const bytes = checkpoint.matrix(name).bytes();
+        checkpoint.release(name);
+        return bytes;
+      },
+    };
+  });
+  const quantization = { quant_method: 'llm-packed', version: 1 };
+  return { entries, metadata: { [PACKED_METADATA]: JSON.stringify(described), format: 'pt' }, quantization };
+}
+
+const layouts: Readonly<Record<Exclude<FolderTarget, 'packed' | 'safetensors'>, Layout>> = {
+  gptq: gptqLayout,
+  awq: awqLayout,
+  'compressed-tensors': compressedLayout,
+};
+
+function planOthers(
+  checkpoint: LoadedCheckpoint,
+  target: Exclude<FolderTarget, 'packed'>,
+  options: ConversionOptions,
+  weights: ConvertedWeight[],
+): Plan {
+  const layout = target === 'safetensors' ? undefined : layouts[target];
+  const linears = layout ? quantizedLinears(checkpoint, layout) : [];
+  const [first] = linears;
+  if (layout && !first) {
+    throw new InvalidArgumentError(`${checkpoint.path} has no 4-bit weights to write as ${target}. Quantize it first.`);
+  }
+  const symmetric = linears.every(({ shape }) => shape.symmetric);
+  const written = new Set(linears.map(({ info }) => info.name));
+  const load = loader(checkpoint, target, weights);
+  const entries = linears.flatMap(({ info, shape }) =>
+    (layout?.parts({ ...shape, symmetric }) ?? []).map((part): SafetensorsEntry => {
+      const name = info.name.replace(/weight$/u, part.part);
+      return { name, dtype: part.dtype, shape: part.shape, data: () => part.bytes(load(info)) };
+    }),
+  );
+  for (const info of checkpoint.tensors.values()) {
+    if (written.has(info.name)) continue;
+    const wanted =
+      options.type === 'F32' || options.type === 'F16' || options.type === 'BF16' ? options.type : undefined;
+    entries.push(denseEntry(checkpoint, info, wanted ?? denseType(info, undefined), weights));
+  }
+  const quantization = first && quantizationConfig(target, first.shape, symmetric);
+  return { entries, metadata: { format: 'pt' }, quantization };
+}
+
+interface Linear {
+  readonly info: TensorInfo;
+  readonly shape: LinearShape;
+}
+
+/** The 4-bit weights of linears that a layout can hold; all must have the groups of the first, as one number says them. */
+function quantizedLinears(checkpoint: LoadedCheckpoint, layout: Layout): Linear[] {
+  const found: Linear[] = [];
+  for (const info of checkpoint.tensors.values()) {
+    if (isPlain(info) || info.shape.length !== 2 || isVocabulary(info.name)) continue;
+    const { format, rows, columns, groupSize } = checkpoint.matrix(info.name);
+    checkpoint.release(info.name);
+    if (!format.startsWith('int4') || groupSize === undefined) continue;
+    const shape = { bits: 4, rows, columns, groupSize, symmetric: format === 'int4-sym' || format === 'int4-two' };
+    if (layout.obstacle(shape) !== undefined) continue;
+    if (found[0] && found[0].shape.groupSize !== groupSize) continue;
+    found.push({ info, shape });
+  }
+  return found;
+}
+
+/** The codes of a linear, kept while its parts are written one after the other; the first time, it enters the report. */
+function loader(
+  checkpoint: LoadedCheckpoint,
+  to: string,
+  weights: ConvertedWeight[],
+): (info: TensorInfo) => QuantizedCodes {
+  const reported = new Set<string>();
+  let last: { readonly name: string; readonly grid: QuantizedCodes } | undefined;
+  return ({ name, dtype }) => {
+    if (last?.name === name) return last.grid;
+    const grid = gridOfMatrix(checkpoint.matrix(name));
+    checkpoint.release(name);
+    if (!grid) throw new InvalidArgumentError(`${name} is on no 4-bit grid.`);
+    last = { name, grid };
+    if (!reported.has(name)) {
+      reported.add(name);
+      const after = dequantizeRows(grid, 0, grid.rows);
+      weights.push({ name, from: dtype, to, largestError: largestError(checkpoint.read(name), after) });
+    }
+    return grid;
+  };
+}
+
+/** Loaders of these formats want the embeddings and the head dense. */
+function isVocabulary(name: string): boolean {
+  return /(?:lm_head|embed_out|embed_tokens|embed_in|wte|word_embeddings)/u.test(name);
+}
+
+function quantizationConfig(
+  target: FolderTarget,
+  { bits, groupSize, columns }: LinearShape,
+  symmetric: boolean,
+): Record<string, unknown> {
+  const group_size = groupSize >= columns ? -1 : groupSize;
+  if (target === 'gptq') {
+    return {
+      ...{ quant_method: 'gptq', bits, group_size, sym: symmetric, desc_act: false, lm_head: false },
+      ...{ checkpoint_format: 'gptq_v2', pack_dtype: 'int32', damp_percent: 0.01, true_sequential: true },
+    };
+  }
+  if (target === 'awq') {
+    return { quant_method: 'awq', bits, group_size, zero_point: true, version: 'gemm', modules_to_not_convert: null };
+  }
+  const strategy = group_size === -1 ? { strategy: 'channel' } : { strategy: 'group', group_size };
+  const weights = { num_bits: bits, type: 'int', symmetric, dynamic: false, ...strategy };
+  return {
+    ...{ quant_method: 'compressed-tensors', format: 'pack-quantized', quantization_status: 'compressed' },
+    config_groups: { group_0: { targets: ['Linear'], weights, input_activations: null, output_activations: null } },
+    ignore: ['lm_head', 'embed_out'],
+  };
+}
+
+function isPlain({ dtype }: TensorInfo): boolean {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+}
+
+/** The type in which a weight that is not packed is kept. */
+function denseType(info: TensorInfo, matrix: Matrix | undefined): DenseType {
+  if (info.dtype === 'F32' || info.dtype === 'F16' || info.dtype === 'BF16') return info.dtype;
+  return matrix?.format === 'bf16' ? 'BF16' : 'F16';
+}
+
+function denseEntry(
+  checkpoint: LoadedCheckpoint,
+  info: TensorInfo,
+  type: DenseType,
+  weights: ConvertedWeight[],
+): SafetensorsEntry {
+  const { name, dtype, shape } = info;
+  const turned = shape.length === 2 && checkpoint.architecture.isTransposed(name);
+  return {
+    ...{ name, dtype: type, shape: turned ? shape.toReversed() : shape },
+    data: () => {
+      const values = checkpoint.read(name);
+      const bytes = encodeFloats(type, turned ? transpose(values, shape[0] as number) : values);
+      const after = turned ? transpose(decodeElements(type, bytes), shape[1] as number) : decodeElements(type, bytes);
+      weights.push({ name, from: dtype, to: type, largestError: dtype === type ? 0 : largestError(values, after) });
+      return bytes;
+    },
+  };
+}
+
+function transpose(values: Float32Array, rows: number): Float32Array {
+  const columns = values.length / rows;
+  return Float32Array.from(values, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)] as number);
+}
