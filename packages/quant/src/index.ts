@@ -60,6 +60,7 @@ export {
   type LayerOverride,
   type LayerPlan,
   type LayerRecipe,
+  methodNames,
   type MethodName,
   type Recipe,
   type RoundingMethod,

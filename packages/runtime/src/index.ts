@@ -17,3 +17,15 @@ export { EmptyContinuationError, MemoryLimitError, NoChatTemplateError, Unsuppor
 export { compile, planProgram, type CompileOptions, type ProgramPlan, type Results } from './compile/compile.ts';
 export type { MemoryPlan } from './compile/plan-memory.ts';
 export type { WeightFormat, Weights } from './compile/weights.ts';
+export {
+  benchmarkProgram,
+  benchmarkSynthetic,
+  syntheticProgram,
+  type Benchmark,
+  type BenchmarkOptions,
+  type SyntheticBenchmarkOptions,
+} from './benchmark/benchmark.ts';
+export { benchmarkModel } from './benchmark/benchmark-model.ts';
+export { shapes } from './benchmark/shapes.ts';
+export { SyntheticWeights, type SyntheticOptions } from './benchmark/synthetic-weights.ts';
+export type { Spread } from './benchmark/statistics.ts';

@@ -53,11 +53,17 @@ function pythonShuffle(items: unknown[], seed: number): void {
   let i = 1;
   for (let k = 624; k > 0; k--) {
     state[i] = (state[i]! ^ Math.imul(state[i - 1]! ^ (state[i - 1]! >>> 30), 1664525)) + seed;
-    if (++i >= 624) ((state[0] = state[623]!), (i = 1));
+    if (++i >= 624) {
+      state[0] = state[623]!;
+      i = 1;
+    }
   }
   for (let k = 623; k > 0; k--) {
     state[i] = (state[i]! ^ Math.imul(state[i - 1]! ^ (state[i - 1]! >>> 30), 1566083941)) - i;
-    if (++i >= 624) ((state[0] = state[623]!), (i = 1));
+    if (++i >= 624) {
+      state[0] = state[623]!;
+      i = 1;
+    }
   }
   state[0] = 0x80000000;
   let index = 624;

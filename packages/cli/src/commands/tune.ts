@@ -1,0 +1,217 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { extname } from 'node:path';
+import { evaluate, modelScorer, perplexity, taskNamed, type Task } from '@llm/eval';
+import {
+  autoQuantize,
+  methodNames,
+  tuneHtml,
+  tuneMarkdown,
+  type Evaluation,
+  type EvaluationRequest,
+  type EvaluationTarget,
+  type MethodName,
+  type TuneReport,
+  type TuneResult,
+} from '@llm/quant';
+import { benchmarkModel, Model, type LoadOptions } from '@llm/runtime';
+import { cpuInfo, InvalidOptionError, probeReadBandwidth, threadPlan } from '@llm/tensor';
+import { Command } from 'commander';
+import {
+  choice,
+  collect,
+  commaSeparated,
+  commonOptions,
+  share,
+  wholeNumber,
+  type CommonOptions,
+} from '../arguments.ts';
+import { GateError } from '../gate-error.ts';
+import { InterruptSignal } from '../interrupt.ts';
+import type { Output } from '../output.ts';
+import { ProgressDisplay } from '../progress.ts';
+import { modelSource } from '../shipped-models.ts';
+import { bytes, duration } from '../units.ts';
+
+interface TuneFlags extends CommonOptions {
+  readonly output: string;
+  readonly tolerance: number;
+  readonly tasks?: readonly string[];
+  readonly data?: string;
+  readonly limit?: number;
+  readonly perplexity?: string;
+  readonly methods?: readonly string[];
+  readonly bits?: readonly string[];
+  readonly groupSizes?: readonly string[];
+  readonly schemes?: readonly string[];
+  readonly objective: 'latency' | 'size';
+  readonly mode: 'default' | 'neural-compressor';
+  readonly trials: number;
+  readonly minutes?: number;
+  readonly threads?: number;
+  readonly report?: readonly string[];
+}
+
+export function tune(output: Output): Command {
+  const command = new Command('tune')
+    .description('find the cheapest INT4 recipe that keeps a model within tolerance, and write that model')
+    .argument('<model>', 'folder, .gguf file, hf:owner/name, or stories-llama-5m')
+    .requiredOption('-o, --output <folder>', 'where to write the best model')
+    .option('--tolerance <share>', 'the acceptable relative loss', share, 0.01)
+    .option('--tasks <names>', 'judge by the mean accuracy on these tasks; comma between them', commaSeparated)
+    .option('--data <path>', 'folder with the data sets of --tasks')
+    .option('--limit <n>', 'only the first n documents of each task', wholeNumber(2))
+    .option('--perplexity <file>', 'judge by the perplexity of a text file instead')
+    .option('--methods <names>', `of: ${methodNames.join(', ')}`, commaSeparated)
+    .option('--bits <list>', 'default: 4', commaSeparated)
+    .option('--group-sizes <list>', 'default: 128,64,32', commaSeparated)
+    .option('--schemes <list>', 'default: sym,asym', commaSeparated)
+    .addOption(choice('--objective <name>', 'what to make least', ['latency', 'size']).default('latency'))
+    .addOption(choice('--mode <name>', 'how to search', ['default', 'neural-compressor']).default('default'))
+    .option('--trials <n>', 'the most recipes to try', wholeNumber(1), 40)
+    .option('--minutes <n>', 'the most minutes to take', wholeNumber(1))
+    .option('-t, --threads <n>', 'threads', wholeNumber(1, 1024))
+    .option('--report <file>', '.html, .md or .json; may be given more than once', collect);
+  return commonOptions(command)
+    .addHelpText(
+      'after',
+      '\nAn interrupted run goes on where it stopped. The exit code is 1 if no recipe is within tolerance.\n\nExample:\n  llm tune ./llama-2-7b --tolerance 1% --tasks lambada,piqa --data ./data --report report.html -o ./llama-2-7b-auto',
+    )
+    .action(async (source: string, flags: TuneFlags) => {
+      const judge = await Judge.create(flags);
+      using interrupt = new InterruptSignal();
+      using progress = new ProgressDisplay(output, flags.quiet ?? flags.json ?? false);
+      const numbers = (list: readonly string[] | undefined) => list?.map(Number);
+      const result = await autoQuantize(modelSource(source), {
+        evaluate: (target, request) => judge.evaluate(target, request),
+        measure: (path) => judge.measure(path),
+        tolerance: flags.tolerance,
+        objective: flags.objective,
+        mode: flags.mode,
+        budget: { trials: flags.trials, ...(flags.minutes === undefined ? {} : { minutes: flags.minutes }) },
+        output: flags.output,
+        signal: interrupt.signal,
+        onProgress: progress.update,
+        onTrial: (trial) => {
+          if (flags.quiet || flags.json) return;
+          const loss = trial.relativeLoss === undefined ? '' : `, loss ${(trial.relativeLoss * 100).toFixed(2)} %`;
+          output.note(`${trial.name}: ${trial.reason ?? trial.verdict}${loss}, ${bytes(trial.bytes)}`);
+        },
+        ...(flags.methods === undefined ? {} : { methods: flags.methods as readonly MethodName[] }),
+        ...(flags.bits === undefined ? {} : { bits: numbers(flags.bits)! }),
+        ...(flags.groupSizes === undefined ? {} : { groupSizes: numbers(flags.groupSizes)! }),
+        ...(flags.schemes === undefined ? {} : { schemes: flags.schemes as readonly ('sym' | 'asym')[] }),
+      });
+      progress[Symbol.dispose]();
+      const report = await describeRun(source, flags, result, judge);
+      for (const path of flags.report ?? []) await writeFile(path, render(report, path));
+      output.write(flags.json ? JSON.stringify(report) : tuneMarkdown(report));
+      if (!flags.quiet && !flags.json) output.note(`${result.output} written in ${duration(result.seconds)}`);
+      if (!result.passed) throw new GateError('no recipe is within tolerance; the closest was written');
+    });
+}
+
+function render(report: TuneReport, path: string): string {
+  switch (extname(path)) {
+    case '.html':
+      return tuneHtml(report);
+    case '.md':
+      return tuneMarkdown(report);
+    case '.json':
+      return JSON.stringify(report, null, 2);
+    default:
+      throw new InvalidOptionError('report', path, ['a file that ends in .html, .md or .json']);
+  }
+}
+
+async function describeRun(source: string, flags: TuneFlags, result: TuneResult, judge: Judge): Promise<TuneReport> {
+  const { isa } = cpuInfo();
+  const threads = judge.threads;
+  return {
+    model: source,
+    measure: judge.description,
+    result,
+    command: commandLine(source, flags),
+    machine: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${isa}, ${threads} threads, Node ${process.version}`,
+    readBandwidth: await probeReadBandwidth({ threads, bytes: 2 ** 29 }),
+    date: new Date().toISOString().slice(0, 10),
+  };
+}
+
+function commandLine(source: string, flags: TuneFlags): string {
+  const parts = Object.entries(flags).flatMap(([name, value]) => {
+    const flag = `--${name.replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+    if (Array.isArray(value))
+      return name === 'report' ? value.map((v) => `${flag} ${String(v)}`) : [`${flag} ${value.join(',')}`];
+    return value === true ? [flag] : [`${flag} ${String(value)}`];
+  });
+  return ['llm tune', source, ...parts].join(' ');
+}
+
+/** Runs models for the tuner: accuracy on tasks, or perplexity of a text; and speed. */
+class Judge {
+  readonly description: string;
+  readonly threads: number;
+  readonly #tasks: readonly Task[];
+  readonly #flags: TuneFlags;
+  readonly #text: string | undefined;
+
+  private constructor(flags: TuneFlags, tasks: readonly Task[], text: string | undefined) {
+    this.#flags = flags;
+    this.#tasks = tasks;
+    this.#text = text;
+    this.threads = flags.threads ?? threadPlan().threads;
+    const names = tasks.map((task) => task.name).join(', ');
+    this.description =
+      text === undefined ? `accuracy over the documents of ${names}` : `perplexity of ${flags.perplexity ?? ''}`;
+  }
+
+  static async create(flags: TuneFlags): Promise<Judge> {
+    if (flags.perplexity !== undefined) return new Judge(flags, [], await readFile(flags.perplexity, 'utf8'));
+    if (!flags.tasks || flags.data === undefined)
+      throw new InvalidOptionError('tasks', flags.tasks?.join() ?? '', [
+        '--tasks with --data',
+        '--perplexity with a text file',
+      ]);
+    return new Judge(flags, flags.tasks.map(taskNamed), undefined);
+  }
+
+  async evaluate({ path, kind }: EvaluationTarget, { documents, signal }: EvaluationRequest): Promise<Evaluation> {
+    // The original in its own precision, candidates as they will run.
+    await using model = await Model.load(path, this.#loadOptions(kind === 'baseline' ? 'f32' : 'int8', signal));
+    const scorer = modelScorer(model);
+    if (this.#text !== undefined) {
+      const { value } = await perplexity(scorer, this.#text, { convention: 'all', ...(signal ? { signal } : {}) });
+      return { score: value, higherIsBetter: false };
+    }
+    const all = this.#flags.limit ?? Infinity;
+    const limit = Math.min(documents === 'all' ? Infinity : Math.ceil(documents / this.#tasks.length), all);
+    const result = await evaluate(
+      scorer,
+      this.#tasks.map((task) => ({ task, data: this.#flags.data ?? '' })),
+      { ...(Number.isFinite(limit) ? { limit } : {}), ...(signal ? { signal } : {}) },
+    );
+    const scores = interleave(
+      this.#tasks.map((task) => (result.documents[task.name] ?? []).map((score) => score[task.primaryMetric]!)),
+    );
+    const score = scores.reduce((sum, value) => sum + value, 0) / scores.length;
+    return { score, documents: scores, complete: documents === 'all' };
+  }
+
+  /** Milliseconds per token, decoding. */
+  async measure(path: string): Promise<number> {
+    await using model = await Model.load(path, this.#loadOptions('int8'));
+    const { decode } = await benchmarkModel(model, this.threads, { rounds: 1, batches: [], prompt: 8, generate: 64 });
+    return 1000 / decode.tokensPerSecond.median;
+  }
+
+  #loadOptions(compute: 'int8' | 'f32', signal?: AbortSignal): LoadOptions {
+    return { compute, threads: this.threads, ...(signal ? { signal } : {}) };
+  }
+}
+
+/** The first document of each list, then the second: the first n of every list are the first of the whole. */
+function interleave(lists: readonly (readonly number[])[]): number[] {
+  const longest = Math.max(...lists.map((list) => list.length));
+  return Array.from({ length: longest }, (_, i) => lists.flatMap((list) => (i < list.length ? [list[i]!] : []))).flat();
+}
