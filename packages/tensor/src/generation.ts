@@ -1,5 +1,6 @@
 import type { NativeEnd, NativeGenerateOptions, NativeSamplingOptions } from './backend/program-calls.ts';
 import { InvalidArgumentError } from './errors.ts';
+import type { Grammar } from './grammar/grammar.ts';
 import { checkOptions } from './options.ts';
 
 /** How the next token is chosen. The defaults change nothing: a draw from the softmax of the logits. */
@@ -29,6 +30,11 @@ export interface GenerateOptions {
   readonly sampling?: SamplingOptions;
   /** Generation ends at one of these; it is not delivered. */
   readonly stopTokens?: readonly number[];
+  /**
+   * The form that the generated text must have. Over the program's whole vocabulary. Generation ends, with the reason
+   * `stop`, where nothing but an end token can follow.
+   */
+  readonly grammar?: Grammar;
   /** Deliver the natural logarithm of each token's probability (at temperature 1, before penalties). */
   readonly logProbabilities?: boolean;
   /**
@@ -95,7 +101,7 @@ export function finishOf(end: NativeEnd): GenerationFinish {
   };
 }
 
-const generateOptionNames = ['maxTokens', 'sampling', 'stopTokens', 'logProbabilities', 'contextShift'];
+const generateOptionNames = ['maxTokens', 'sampling', 'stopTokens', 'logProbabilities', 'grammar', 'contextShift'];
 const samplingOptionNames = [
   'temperature',
   'topK',
@@ -113,6 +119,7 @@ export function nativeGenerateOptions(options: GenerateOptions): NativeGenerateO
   checkOptions(options, generateOptionNames, 'generate()');
   return {
     ...nativeSamplingOptions(options.sampling ?? {}),
+    grammar: options.grammar?.native,
     maxTokens: inRange('maxTokens', options.maxTokens, 1, 2 ** 31 - 1),
     stopTokens: Int32Array.from(options.stopTokens ?? []),
     logProbabilities: options.logProbabilities ?? false,

@@ -6,10 +6,13 @@
 
 #include "addon/bindings.h"
 #include "addon/failure.h"
+#include "addon/grammar_handle.h"
 #include "sampling/token_constraint.h"
 
 namespace llm {
 namespace {
+
+constexpr napi_type_tag kGrammarTag = {0x6c6c6d2e4772616d, 0x6d61724e61746976};
 
 // new (grammar, bytes, offsets, endTokens): texts under a grammar; tokens are bytes[offsets[t]] to bytes[offsets[t +
 // 1]]
@@ -24,6 +27,8 @@ class NativeGrammar : public Napi::ObjectWrap<NativeGrammar> {
              InstanceMethod("release", &NativeGrammar::Release), InstanceMethod("allowed", &NativeGrammar::Allowed),
              InstanceMethod("accept", &NativeGrammar::Accept), InstanceMethod("canEnd", &NativeGrammar::CanEnd)}));
   }
+
+  const std::shared_ptr<TokenMasks>& masks() const { return masks_; }
 
   explicit NativeGrammar(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeGrammar>(info) {
     GrammarGraph graph;
@@ -50,6 +55,7 @@ class NativeGrammar : public Napi::ObjectWrap<NativeGrammar> {
                                             std::span(offsets.Data(), offsets.ElementLength()));
     masks_ = std::make_shared<TokenMasks>(std::make_shared<Grammar>(std::move(graph)), std::move(trie),
                                           std::vector<int32_t>(ends.Data(), ends.Data() + ends.ElementLength()));
+    info.This().As<Napi::Object>().TypeTag(&kGrammarTag);
   }
 
  private:
@@ -84,7 +90,7 @@ class NativeGrammar : public Napi::ObjectWrap<NativeGrammar> {
     TokenConstraint* const text = TextOf(info);
     if (text == nullptr) return {};
     auto out = info[1].As<Napi::Uint32Array>();
-    const auto mask = text->Allowed();
+    const auto& mask = text->Allowed();
     if (out.ElementLength() != mask.size())
       return Fail(info.Env(), "SHAPE_MISMATCH", "a mask must have one bit per token, in words of 32");
     std::copy(mask.begin(), mask.end(), out.Data());
@@ -109,6 +115,11 @@ class NativeGrammar : public Napi::ObjectWrap<NativeGrammar> {
 };
 
 }  // namespace
+
+std::shared_ptr<TokenMasks> UnwrapGrammar(Napi::Value value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kGrammarTag)) return nullptr;
+  return NativeGrammar::Unwrap(value.As<Napi::Object>())->masks();
+}
 
 void DefineGrammar(Napi::Env env, Napi::Object exports) { NativeGrammar::Define(env, exports); }
 

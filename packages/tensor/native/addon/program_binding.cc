@@ -5,6 +5,7 @@
 
 #include "addon/bindings.h"
 #include "addon/failure.h"
+#include "addon/grammar_handle.h"
 #include "addon/program_reader.h"
 #include "cpu/features.h"
 #include "kernels/select.h"
@@ -338,6 +339,15 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     request->shift_keep = static_cast<int64_t>(number("shiftKeep"));
     request->log_probabilities = Get(given, "logProbabilities").As<Napi::Boolean>().Value();
     request->sampler = std::make_unique<Sampler>(engine_->vector_kernels(), std::move(sampling), vocabulary);
+    const Napi::Value grammar = Get(given, "grammar");
+    if (!grammar.IsUndefined()) {
+      std::shared_ptr<TokenMasks> masks = UnwrapGrammar(grammar);
+      if (masks == nullptr || masks->vocabulary() != vocabulary)
+        return Fail(
+            env_, "INVALID_ARGUMENT",
+            "The grammar is over another vocabulary: this program's has " + std::to_string(vocabulary) + " tokens.");
+      request->constraint.emplace(std::move(masks));
+    }
     Submit(info, std::move(request));
     return {};
   }

@@ -151,6 +151,7 @@ void Engine::Add(Request& request, int count) {
       job.request.prompt_tokens = request.prompt_end;
       job.request.draw = static_cast<uint64_t>(request.finish.generated_tokens);
       job.request.log_probability = request.log_probabilities;
+      if (request.constraint) job.request.allowed = request.constraint->Allowed().data();
       step_.outputs.push_back(job);
     }
   } else {
@@ -247,6 +248,10 @@ void Engine::CommitToken(Request& request) {
     Event& news = News(request.id);
     news.tokens.push_back(token);
     if (request.log_probabilities) news.log_probabilities.push_back(result.log_probability);
+  }
+  if (request.constraint) {
+    request.constraint->Accept(token);
+    if (request.constraint->Complete()) return EndRequest(request, FinishReason::kStop);
   }
   if (request.finish.generated_tokens == request.max_tokens) return EndRequest(request, FinishReason::kLength);
   if (request.sequence->length() == program_->context && !ShiftFull(request))

@@ -4,11 +4,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "program/sequence.h"
 #include "sampling/sampler.h"
+#include "sampling/token_constraint.h"
 
 namespace llm {
 
@@ -56,6 +58,7 @@ struct Request {
   bool log_probabilities = false;
   int64_t shift_keep = -1;  // tokens at the start that stay when the context is full; -1: generation ends there
   std::unique_ptr<Sampler> sampler;
+  std::optional<TokenConstraint> constraint;
 
   // The engine's.
   bool cancelled = false;

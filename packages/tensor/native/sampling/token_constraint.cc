@@ -1,6 +1,7 @@
 #include "sampling/token_constraint.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace llm {
@@ -16,11 +17,17 @@ bool TokenMasks::IsEnd(int32_t token) const {
   return std::find(end_tokens_.begin(), end_tokens_.end(), token) != end_tokens_.end();
 }
 
-std::span<const uint32_t> TokenMasks::MaskOf(int32_t state) {
+bool TokenMasks::Ends(int32_t state) {
+  const std::lock_guard lock(mutex_);
+  return grammar_->Ends(state);
+}
+
+TokenMasks::Mask TokenMasks::MaskOf(int32_t state) {
+  const std::lock_guard lock(mutex_);
   const auto found = masks_.find(state);
   if (found != masks_.end()) return found->second;
-  std::vector<uint32_t> mask = MakeMask(state);
-  if ((masks_.size() + 1) * mask.size() * sizeof(uint32_t) > kMostMaskBytes) masks_.clear();
+  auto mask = std::make_shared<const std::vector<uint32_t>>(MakeMask(state));
+  if ((masks_.size() + 1) * mask->size() * sizeof(uint32_t) > kMostMaskBytes) masks_.clear();
   return masks_.emplace(state, std::move(mask)).first->second;
 }
 
@@ -53,16 +60,28 @@ int32_t TokenMasks::Follow(int32_t state, int32_t token) {
   if (token < 0 || token >= trie_->size()) return Grammar::kDead;
   const auto bytes = trie_->BytesOf(token);
   if (bytes.empty() || bytes.size() > TokenTrie::kMostTokenBytes) return Grammar::kDead;
+  const std::lock_guard lock(mutex_);
   for (const uint8_t byte : bytes) state = grammar_->Step(state, byte);
   return state;
 }
 
+bool TokenConstraint::Complete() {
+  if (!CanEnd()) return false;
+  if (ended_) return true;
+  const std::vector<uint32_t>& mask = Allowed();
+  for (size_t word = 0; word < mask.size(); ++word)
+    for (uint32_t bits = mask[word]; bits != 0; bits &= bits - 1)
+      if (!masks_->IsEnd(static_cast<int32_t>(word * 32) + std::countr_zero(bits))) return false;
+  return true;
+}
+
 bool TokenConstraint::Accept(int32_t token) {
   if (ended_) return false;
-  if (masks_->IsEnd(token)) return ended_ = masks_->grammar().Ends(state_);
+  if (masks_->IsEnd(token)) return ended_ = masks_->Ends(state_);
   const int32_t next = masks_->Follow(state_, token);
   if (next == Grammar::kDead) return false;
   state_ = next;
+  mask_ = nullptr;
   return true;
 }
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -20,41 +20,51 @@ class TokenMasks {
   // Texts may end with the end tokens, and only where the grammar allows it.
   TokenMasks(std::shared_ptr<Grammar> grammar, std::shared_ptr<const TokenTrie> trie, std::vector<int32_t> end_tokens);
 
-  // Bit t % 32 of word t / 32: token t may follow. Valid until the next call.
-  std::span<const uint32_t> MaskOf(int32_t state);
+  // Bit t % 32 of word t / 32: token t may follow.
+  using Mask = std::shared_ptr<const std::vector<uint32_t>>;
+  Mask MaskOf(int32_t state);
   // Where the token leads; Grammar::kDead if it may not come.
   int32_t Follow(int32_t state, int32_t token);
 
-  Grammar& grammar() { return *grammar_; }
+  int32_t start() const { return grammar_->start(); }
+  bool Ends(int32_t state);
   bool IsEnd(int32_t token) const;
+  int vocabulary() const { return trie_->size(); }
 
  private:
   static constexpr size_t kMostMaskBytes = size_t{64} << 20;
 
   std::vector<uint32_t> MakeMask(int32_t state);
 
+  std::mutex mutex_;  // over all that a look changes
   std::shared_ptr<Grammar> grammar_;
   std::shared_ptr<const TokenTrie> trie_;
   std::vector<int32_t> end_tokens_;
-  std::unordered_map<int32_t, std::vector<uint32_t>> masks_;
+  std::unordered_map<int32_t, Mask> masks_;
   std::vector<int32_t> path_;
 };
 
 // One text under a grammar. Copies go on independently, as forked sequences do.
 class TokenConstraint {
  public:
-  explicit TokenConstraint(std::shared_ptr<TokenMasks> masks)
-      : masks_(std::move(masks)), state_(masks_->grammar().start()) {}
+  explicit TokenConstraint(std::shared_ptr<TokenMasks> masks) : masks_(std::move(masks)), state_(masks_->start()) {}
 
-  std::span<const uint32_t> Allowed() { return masks_->MaskOf(state_); }
+  // Valid until the text goes on.
+  const std::vector<uint32_t>& Allowed() {
+    if (mask_ == nullptr) mask_ = masks_->MaskOf(state_);
+    return *mask_;
+  }
   // False, and nothing changes, if the token may not come.
   bool Accept(int32_t token);
   // Whether the text may end here; after an end token it has.
-  bool CanEnd() const { return ended_ || masks_->grammar().Ends(state_); }
+  bool CanEnd() const { return ended_ || masks_->Ends(state_); }
+  // It has ended, or may and no token but an end token can come.
+  bool Complete();
   bool ended() const { return ended_; }
 
  private:
   std::shared_ptr<TokenMasks> masks_;
+  TokenMasks::Mask mask_;  // of the state, once it was asked for
   int32_t state_;
   bool ended_ = false;
 };

@@ -1,3 +1,4 @@
+import type { NativeGrammar } from './grammar-calls.ts';
 import type { ProgramDescription } from '../program-description.ts';
 
 /** What native/addon/program_binding.cc exports. One object per program; sequences and requests are numbers. */
@@ -35,6 +36,7 @@ export interface NativeProgram {
 }
 
 export interface NativeGenerateOptions extends NativeSamplingOptions {
+  readonly grammar: NativeGrammar | undefined;
   readonly maxTokens: number;
   readonly stopTokens: Int32Array;
   readonly logProbabilities: boolean;

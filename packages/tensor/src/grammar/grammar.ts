@@ -31,7 +31,8 @@ export class InvalidGrammarError extends LlmError {
  */
 export class Grammar {
   readonly vocabularySize: number;
-  readonly #native: NativeGrammar;
+  /** @internal */
+  readonly native: NativeGrammar;
 
   /** @throws {@link InvalidGrammarError} if the source is no grammar, or a rule can begin with itself */
   constructor(source: string, vocabulary: GrammarVocabulary) {
@@ -47,7 +48,7 @@ export class Grammar {
     });
     const { NativeGrammar } = backend().addon;
     try {
-      this.#native = translateErrors(() => new NativeGrammar(source, bytes, offsets, Int32Array.from(endTokens)));
+      this.native = translateErrors(() => new NativeGrammar(source, bytes, offsets, Int32Array.from(endTokens)));
     } catch (error) {
       if (!LlmError.isInstance(error) || error.code !== 'INVALID_GRAMMAR') throw error;
       const line = (error.cause as { detail?: number }).detail;
@@ -57,7 +58,7 @@ export class Grammar {
 
   /** A text of which nothing is written yet. */
   begin(): GrammarText {
-    return new GrammarText(this.#native, this.#native.begin(), this.vocabularySize);
+    return new GrammarText(this.native, this.native.begin(), this.vocabularySize);
   }
 }
 
