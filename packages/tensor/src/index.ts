@@ -129,6 +129,7 @@ export type { GenerateOptions, GenerationFinish, GenerationHandle, SamplingOptio
 export {
   ContextOverflowError,
   NonFiniteLogitsError,
+  NothingAllowedError,
   OutOfBlocksError,
   ProgramDisposedError,
   SequenceBusyError,
@@ -137,7 +138,7 @@ export {
 export { timeAttention, type AttentionTiming, type AttentionTimingOptions } from './attention-timing.ts';
 export { chromeTrace, type TraceSpan } from './trace.ts';
 export { attention, type AttentionOptions, type CacheType } from './attention.ts';
-export { NothingAllowedError, sampleToken, type Sample, type SampleOptions } from './sampling.ts';
+export { sampleToken, type Sample, type SampleOptions } from './sampling.ts';
 export {
   addScaled,
   clampVector,

@@ -70,6 +70,17 @@ export class SequenceFileError extends LlmError {
   }
 }
 
+/** Grammar, mask and biases leave no token to choose. */
+export class NothingAllowedError extends LlmError {
+  constructor(options?: ErrorOptions) {
+    super(
+      'NOTHING_ALLOWED',
+      'No token may come next: the grammar, the mask or the logit biases rule out every one.',
+      options,
+    );
+  }
+}
+
 /** What the addon says of a failure: a code, up to two numbers and a name. */
 export interface ProgramFailure {
   readonly error?: string;
@@ -91,6 +102,8 @@ export function programError(failure: ProgramFailure): LlmError {
       return new SequenceBusyError();
     case 'NON_FINITE_LOGITS':
       return new NonFiniteLogitsError(name === '' ? undefined : name);
+    case 'NO_TOKEN_ALLOWED':
+      return new NothingAllowedError();
     default:
       return new LlmError('PROGRAM_FAILED', `${error}: ${name}`);
   }

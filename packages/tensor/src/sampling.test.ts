@@ -2,9 +2,9 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { cpuInfo } from './cpu.ts';
 import { InvalidArgumentError, ShapeMismatchError, UnknownOptionError } from './errors.ts';
-import { NonFiniteLogitsError } from './program-errors.ts';
+import { NonFiniteLogitsError, NothingAllowedError } from './program-errors.ts';
 import { distribution, logSoftmax, pick } from './reference/sampling.ts';
-import { NothingAllowedError, sampleToken, type SampleOptions } from './sampling.ts';
+import { sampleToken, type SampleOptions } from './sampling.ts';
 import { randomGenerator } from './testing/random-matrix.ts';
 
 function randomLogits(length: number, seed: number, spread = 3): Float32Array<ArrayBuffer> {

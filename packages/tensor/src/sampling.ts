@@ -4,7 +4,7 @@ import { kernelsFor } from './cpu.ts';
 import { InvalidArgumentError, LlmError } from './errors.ts';
 import { nativeSamplingOptions, type SamplingOptions } from './generation.ts';
 import { checkOptions } from './options.ts';
-import { NonFiniteLogitsError } from './program-errors.ts';
+import { NonFiniteLogitsError, NothingAllowedError } from './program-errors.ts';
 
 export interface SampleOptions extends SamplingOptions {
   /** The tokens so far, prompt and generated; default none. */
@@ -26,13 +26,6 @@ export interface Sample {
   readonly token: number;
   readonly logProbability: number;
   readonly top: readonly { readonly token: number; readonly logProbability: number }[];
-}
-
-/** Neither the mask nor the biases leave any token to choose. */
-export class NothingAllowedError extends LlmError {
-  constructor(options?: ErrorOptions) {
-    super('NOTHING_ALLOWED', 'No token may come next: the mask or the logit biases rule out every one.', options);
-  }
 }
 
 /**
