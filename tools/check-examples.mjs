@@ -1,4 +1,5 @@
-// Type-checks every TypeScript block of the documentation as a module of its own, against the packages' sources.
+// Type-checks the TypeScript blocks of the documentation, each as a module of its own, against the packages' sources. Blocks
+// that import nothing are excerpts and are left out.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -14,6 +15,7 @@ mkdirSync(folder, { recursive: true });
 let count = 0;
 for (const page of pages) {
   for (const [index, [, code]] of [...readFileSync(page, 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)].entries()) {
+    if (!/^import /m.test(code)) continue;
     const name = `${relative(root, page).replaceAll(/[^\w]+/g, '-')}-${index + 1}.mts`;
     writeFileSync(join(folder, name), `${code}\nexport {};\n`);
     count++;
