@@ -7,9 +7,9 @@ const LARGEST_HALF = 65504;
 
 /** A dense matrix with its own copy of the bytes. */
 export function denseMatrix(format: DenseFormat, rows: number, columns: number, bytes: Uint8Array): Matrix {
-  using storage = Storage.allocate(bytes.byteLength);
+  const storage = Storage.allocate(bytes.byteLength);
   storage.write(0, bytes);
-  return new Matrix({ format, rows, columns }, storage);
+  return Matrix.owning({ format, rows, columns }, storage);
 }
 
 /** Values as float16, or as bfloat16 where they are too large. `values` come in pieces. */
@@ -17,12 +17,12 @@ export function halfMatrix(rows: number, columns: number, values: () => Iterable
   let fits = true;
   for (const piece of values()) fits &&= piece.every((value) => Math.abs(value) <= LARGEST_HALF);
   const [format, type] = fits ? (['f16', 'F16'] as const) : (['bf16', 'BF16'] as const);
-  using storage = Storage.allocate(rows * columns * 2);
+  const storage = Storage.allocate(rows * columns * 2);
   let at = 0;
   for (const piece of values()) {
     const bytes = encodeFloats(type, piece);
     storage.write(at, bytes);
     at += bytes.byteLength;
   }
-  return new Matrix({ format, rows, columns }, storage);
+  return Matrix.owning({ format, rows, columns }, storage);
 }

@@ -270,3 +270,19 @@ describe('dispose', () => {
     await short.dispose();
   });
 });
+
+test('loading and disposing again and again takes no more memory', async () => {
+  const load = async (): Promise<number> => {
+    for (let round = 0; round < 12; round++) {
+      await using short = await Model.load(demoModel(), { weights: 'int4', threads: 1, contextLength: 64 });
+      await short.generate(prompt, { maxTokens: 2 }).text;
+    }
+    return process.memoryUsage().rss;
+  };
+  // What a process takes once and for all, it has after the first rounds.
+  await load();
+  const before = await load();
+  const after = await load();
+  // The quantized weights alone are 3 MiB.
+  expect(after - before).toBeLessThan(12 * 2 ** 20);
+});

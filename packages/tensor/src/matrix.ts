@@ -50,6 +50,7 @@ export class Matrix implements Disposable {
   readonly byteLength: number;
   readonly #storage: Storage;
   readonly #offset: number;
+  #ownsStorage = false;
   #handle: MatrixHandle | undefined;
 
   /**
@@ -69,6 +70,13 @@ export class Matrix implements Disposable {
     this.groupSize = isDense(description.format) ? undefined : groupSizeOf(description);
   }
 
+  /** A matrix that nothing else shares the storage of: disposing it frees the bytes at once. */
+  static owning(description: MatrixDescription, storage: Storage): Matrix {
+    const matrix = new Matrix(description, storage);
+    matrix.#ownsStorage = true;
+    return matrix;
+  }
+
   /** A dense float32 matrix with a copy of row-major values. */
   static fromFloat32(values: Float32Array, rows: number, columns: number): Matrix {
     if (values.length !== rows * columns)
@@ -77,7 +85,7 @@ export class Matrix implements Disposable {
       );
     const storage = Storage.allocate(values.byteLength);
     storage.write(0, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-    return new Matrix({ format: 'f32', rows, columns }, storage);
+    return Matrix.owning({ format: 'f32', rows, columns }, storage);
   }
 
   get disposed(): boolean {
@@ -139,6 +147,7 @@ export class Matrix implements Disposable {
     if (this.#handle === undefined) return;
     backend().addon.disposeMatrix(this.#handle);
     this.#handle = undefined;
+    if (this.#ownsStorage) this.#storage[Symbol.dispose]();
   }
 }
 

@@ -31,14 +31,14 @@ export interface PlainCodes {
 export function packMatrix(description: PackedDescription, plain: PlainCodes): Matrix {
   const storage = Storage.allocate(packedByteLength(description));
   void startPacking(description, plain, storage, false);
-  return new Matrix(description, storage);
+  return Matrix.owning(description, storage);
 }
 
 /** {@link packMatrix} off the event loop. The arrays must not change until it is done. */
 export async function packMatrixAsync(description: PackedDescription, plain: PlainCodes): Promise<Matrix> {
   const storage = Storage.allocate(packedByteLength(description));
   await startPacking(description, plain, storage, true)?.catch(rethrowTranslated);
-  return new Matrix(description, storage);
+  return Matrix.owning(description, storage);
 }
 
 /**
@@ -88,7 +88,7 @@ export function importGguf(
       ...([type, storage.handle, offset, rows, columns, options.rowOrder, target.handle, 0, false] as const),
     ),
   );
-  return new Matrix(description, target);
+  return Matrix.owning(description, target);
 }
 
 /** {@link importGguf} off the event loop. */
@@ -106,7 +106,7 @@ export async function importGgufAsync(
       ...([type, storage.handle, offset, rows, columns, options.rowOrder, target.handle, 0, true] as const),
     ),
   )?.catch(rethrowTranslated);
-  return new Matrix(description, target);
+  return Matrix.owning(description, target);
 }
 
 function ggufTarget(

@@ -148,7 +148,12 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
       if (result.IsNothing()) thrown = env_.GetAndClearPendingException();
       if (event.finished) Done();
     }
-    if (engine_ != nullptr) engine_->Heard(!events.empty());
+    if (engine_ != nullptr) {
+      engine_->Heard(!events.empty());
+    } else {
+      // It holds the program in JavaScript, which holds this object.
+      listener_.Reset();
+    }
     if (!thrown.IsEmpty()) thrown.ThrowAsJavaScriptException();
   }
 

@@ -45,9 +45,9 @@ export class DenseWeights implements WeightSource {
     if (!this.#transposed.has(tensor.name)) {
       return { matrix: new Matrix(description, tensor.storage, tensor.offset) };
     }
-    using storage = Storage.allocate(tensor.byteLength);
+    const storage = Storage.allocate(tensor.byteLength);
     storage.write(0, this.#turned(tensor, elementBytes[type]));
-    return { matrix: new Matrix(description, storage) };
+    return { matrix: Matrix.owning(description, storage) };
   }
 
   *values(tensor: TensorInfo): Iterable<Float32Array> {
