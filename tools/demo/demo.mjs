@@ -19,7 +19,6 @@ const story = readFileSync(join(import.meta.dirname, 'story.txt'), 'utf8');
 const mebibytes = (bytes) => `${(bytes / 2 ** 20).toFixed(2)} MiB`;
 const strong = (text) => (process.stdout.isTTY ? styleText('bold', text) : text);
 const step = (title) => console.log(`\n${strong(title)}`);
-console.log(`\n\x1b[1m${title}\x1b[0m`.replaceAll(process.stdout.isTTY ? '\0' : /\x1b\[\dm/g, ''));
 
 const folder = mkdtempSync(join(tmpdir(), 'llm-demo-'));
 try {
