@@ -158,3 +158,4 @@ export {
 } from './vector.ts';
 export { Grammar, GrammarText, InvalidGrammarError, type GrammarVocabulary } from './grammar/grammar.ts';
 export { jsonSchemaGrammar, UnsupportedSchemaError, type JsonSchema } from './grammar/json-schema.ts';
+export { beamSearch, type BeamSearchOptions, type Hypothesis } from './beam-search.ts';
