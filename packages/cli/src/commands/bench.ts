@@ -1,5 +1,6 @@
-import { benchmarkModel, benchmarkSynthetic, type Benchmark, type BenchmarkOptions } from '@llm/runtime';
-import { InvalidOptionError, threadPlan } from '@llm/tensor';
+import { writeFile } from 'node:fs/promises';
+import { benchmarkProgram, syntheticProgram, type Benchmark, type BenchmarkOptions } from '@llm/runtime';
+import { chromeTrace, InvalidOptionError, threadPlan, type InstructionProfile, type Program } from '@llm/tensor';
 import { Command } from 'commander';
 import { modelOptions, wholeNumber, type ModelOptions } from '../arguments.ts';
 import { InterruptSignal } from '../interrupt.ts';
@@ -14,6 +15,8 @@ interface BenchOptions extends ModelOptions {
   readonly generate: number;
   readonly prompt: number;
   readonly rounds: number;
+  readonly profile?: true;
+  readonly trace?: string;
 }
 
 export function bench(output: Output): Command {
@@ -23,7 +26,9 @@ export function bench(output: Output): Command {
     .option('--synthetic <shape>', 'random weights in the shape of a published model, such as tinyllama-1.1b')
     .option('--generate <n>', 'tokens written per round', wholeNumber(2), 64)
     .option('--prompt <n>', 'tokens of the prompt', wholeNumber(1), 512)
-    .option('--rounds <n>', 'rounds; the median and the spread are shown', wholeNumber(1), 3);
+    .option('--rounds <n>', 'rounds; the median and the spread are shown', wholeNumber(1), 3)
+    .option('--profile', 'also show where the time goes, instruction by instruction')
+    .option('--trace <file>', 'write the last steps, thread by thread, for a browser’s tracing page');
   return modelOptions(command)
     .addHelpText(
       'after',
@@ -42,39 +47,88 @@ export function bench(output: Output): Command {
         signal: interrupt.signal,
         onProgress: progress.update,
       };
-      const result = options.synthetic
-        ? await synthetic(options.synthetic, options, threads, settings)
-        : await real(source ?? 'stories-llama-5m', { ...options, threads }, output, settings, interrupt.signal);
+      const measured = await (options.synthetic === undefined
+        ? withModel(source ?? 'stories-llama-5m', { ...options, threads }, output, interrupt.signal, measure)
+        : withSynthetic(options.synthetic, { ...options, threads }, measure));
       progress[Symbol.dispose]();
-      output.write(options.json ? JSON.stringify(result, null, 2) : describe(result));
+      if (options.trace !== undefined) await writeFile(options.trace, measured.trace);
+      const { result, profile } = measured;
+      if (options.json) output.write(JSON.stringify(options.profile ? { ...result, profile } : result, null, 2));
+      else output.write([describe(result), ...(options.profile ? ['', describeProfile(profile)] : [])].join('\n'));
+
+      async function measure(program: Program): Promise<Measured> {
+        const result = await benchmarkProgram(program, threads, settings);
+        return {
+          result,
+          profile: program.profile(),
+          trace: options.trace === undefined ? '' : chromeTrace(program.trace()),
+        };
+      }
     });
 }
 
-function synthetic(
-  shape: string,
-  options: BenchOptions,
-  threads: number,
-  settings: BenchmarkOptions,
-): Promise<Benchmark> {
-  return benchmarkSynthetic(shape, {
-    ...settings,
-    threads,
+interface Measured {
+  readonly result: Benchmark;
+  readonly profile: readonly InstructionProfile[];
+  /** What a browser's tracing page opens. */
+  readonly trace: string;
+}
+
+type Measure = (program: Program) => Promise<Measured>;
+type BenchWithThreads = BenchOptions & { readonly threads: number };
+
+async function withSynthetic(shape: string, options: BenchWithThreads, measure: Measure): Promise<Measured> {
+  const { program, weights } = syntheticProgram(shape, {
+    threads: options.threads,
+    prompt: options.prompt,
+    ...watching(options),
     ...(options.groupSize === undefined ? {} : { groupSize: options.groupSize }),
     ...(options.compute === undefined ? {} : { compute: options.compute }),
     ...(options.context === undefined ? {} : { contextLength: options.context }),
     ...(options.kvCache === undefined ? {} : { cacheType: options.kvCache }),
   });
+  try {
+    return await measure(program);
+  } finally {
+    await program.dispose();
+    weights[Symbol.dispose]();
+  }
 }
 
-async function real(
+async function withModel(
   source: string,
-  options: BenchOptions & { readonly threads: number },
+  options: BenchWithThreads,
   output: Output,
-  settings: BenchmarkOptions,
   signal: AbortSignal,
-): Promise<Benchmark> {
-  await using model = await loadModel(source, { ...options, quiet: true }, output, signal);
-  return await benchmarkModel(model, options.threads, settings);
+  measure: Measure,
+): Promise<Measured> {
+  await using model = await loadModel(source, { ...options, quiet: true }, output, signal, watching(options));
+  return await measure(model.program);
+}
+
+function watching(options: BenchOptions): { profile?: boolean; trace?: boolean } {
+  return { ...(options.profile ? { profile: true } : {}), ...(options.trace === undefined ? {} : { trace: true }) };
+}
+
+/** Instructions by the time that they took, those of the same kind in all layers together. */
+function describeProfile(profile: readonly InstructionProfile[]): string {
+  const kinds = new Map<string, { seconds: number; count: number }>();
+  for (const { name, seconds } of profile) {
+    const kind = name.replaceAll(/\.\d+\./g, '.*.').replaceAll(/\b\d+\b/g, '*');
+    const sum = kinds.get(kind) ?? { seconds: 0, count: 0 };
+    kinds.set(kind, { seconds: sum.seconds + seconds, count: sum.count + 1 });
+  }
+  const total = profile.reduce((sum, { seconds }) => sum + seconds, 0);
+  const rows = [...kinds].sort(([, a], [, b]) => b.seconds - a.seconds);
+  return table([
+    ['instruction', 'in all', 'share', 'of them'],
+    ...rows.map(([name, { seconds, count }]) => [
+      name,
+      `${seconds.toFixed(3)} s`,
+      percent(seconds / total),
+      String(count),
+    ]),
+  ]);
 }
 
 function describe({ machine, limits, decode, prefill, smallBatch }: Benchmark): string {

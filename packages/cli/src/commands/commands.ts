@@ -8,6 +8,7 @@ const registry: readonly (readonly [name: string, description: string, load: () 
   ['run', 'complete a text', async () => (await import('./run.ts')).run],
   ['chat', 'talk with a model', async () => (await import('./chat.ts')).chat],
   ['quantize', 'shrink a model to INT4', async () => (await import('./quantize.ts')).quantize],
+  ['convert', 'write a model in another format', async () => (await import('./convert.ts')).convert],
   ['inspect', 'show what a model is made of and what it needs', async () => (await import('./inspect.ts')).inspect],
   ['eval', 'judge a model: tasks, perplexity, divergence', async () => (await import('./eval.ts')).evaluate],
   [

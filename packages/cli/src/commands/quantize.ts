@@ -1,13 +1,14 @@
 import { quantize as quantizeModel, methodNames, type QuantizeOptions } from '@llm/quant';
 import { Command } from 'commander';
 import { choice, collect, commonOptions, groupSize, wholeNumber, type CommonOptions } from '../arguments.ts';
+import { calibrationOptions, toCalibration, type CalibrationFlags } from '../calibration-options.ts';
 import { InterruptSignal } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { ProgressDisplay } from '../progress.ts';
 import { modelSource } from '../shipped-models.ts';
 import { bytes, percent } from '../units.ts';
 
-interface QuantizeFlags extends CommonOptions {
+interface QuantizeFlags extends CommonOptions, CalibrationFlags {
   readonly output: string;
   readonly method: QuantizeOptions['method'];
   readonly bits?: number;
@@ -30,10 +31,10 @@ export function quantize(output: Output): Command {
     .option('--clip-search', 'search each group for the range with the least error')
     .option('--head-bits <n>', 'bits of the output head and the embedding (default: 8)', wholeNumber(2, 8))
     .option('--skip <pattern>', 'leave these layers as they are, * for any characters; may be repeated', collect);
-  return commonOptions(command)
+  return calibrationOptions(commonOptions(command))
     .addHelpText(
       'after',
-      '\nAn interrupted run goes on where it stopped when it is started again.\n\nExample:\n  llm quantize ./llama-2-7b -g 128 -o ./llama-2-7b-int4',
+      '\nAn interrupted run goes on where it stopped when it is started again.\n\nExample:\n  llm quantize ./llama-2-7b -g 128 -o ./llama-2-7b-int4\n  llm quantize ./llama-2-7b -m gptq -g 128 --calibration text.txt -o ./llama-2-7b-gptq',
     )
     .action(async (source: string, flags: QuantizeFlags) => {
       using interrupt = new InterruptSignal();
@@ -47,6 +48,7 @@ export function quantize(output: Output): Command {
         ...(flags.clipSearch === undefined ? {} : { clipSearch: true }),
         ...(flags.headBits === undefined ? {} : { head: { bits: flags.headBits } }),
         ...(flags.skip === undefined ? {} : { skip: flags.skip }),
+        ...toCalibration(flags),
         signal: interrupt.signal,
         onProgress: progress.update,
       });

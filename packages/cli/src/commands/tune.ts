@@ -26,6 +26,7 @@ import {
   wholeNumber,
   type CommonOptions,
 } from '../arguments.ts';
+import { calibrationOptions, toCalibration, type CalibrationFlags } from '../calibration-options.ts';
 import { GateError } from '../gate-error.ts';
 import { InterruptSignal } from '../interrupt.ts';
 import type { Output } from '../output.ts';
@@ -33,7 +34,7 @@ import { ProgressDisplay } from '../progress.ts';
 import { modelSource } from '../shipped-models.ts';
 import { bytes, duration } from '../units.ts';
 
-interface TuneFlags extends CommonOptions {
+interface TuneFlags extends CommonOptions, CalibrationFlags {
   readonly output: string;
   readonly tolerance: number;
   readonly tasks?: readonly string[];
@@ -62,7 +63,11 @@ export function tune(output: Output): Command {
     .option('--data <path>', 'folder with the data sets of --tasks')
     .option('--limit <n>', 'only the first n documents of each task', wholeNumber(2))
     .option('--perplexity <file>', 'judge by the perplexity of a text file instead')
-    .option('--methods <names>', `of: ${methodNames.join(', ')}`, commaSeparated)
+    .option(
+      '--methods <names>',
+      `of: ${methodNames.join(', ')} (default: those that need no calibration, or all with --calibration)`,
+      commaSeparated,
+    )
     .option('--bits <list>', 'default: 4', commaSeparated)
     .option('--group-sizes <list>', 'default: 128,64,32', commaSeparated)
     .option('--schemes <list>', 'default: sym,asym', commaSeparated)
@@ -72,7 +77,7 @@ export function tune(output: Output): Command {
     .option('--minutes <n>', 'the most minutes to take', wholeNumber(1))
     .option('-t, --threads <n>', 'threads', wholeNumber(1, 1024))
     .option('--report <file>', '.html, .md or .json; may be given more than once', collect);
-  return commonOptions(command)
+  return calibrationOptions(commonOptions(command))
     .addHelpText(
       'after',
       '\nAn interrupted run goes on where it stopped. The exit code is 1 if no recipe is within tolerance.\n\nExample:\n  llm tune ./llama-2-7b --tolerance 1% --tasks lambada,piqa --data ./data --report report.html -o ./llama-2-7b-auto',
@@ -85,6 +90,7 @@ export function tune(output: Output): Command {
       const result = await autoQuantize(modelSource(source), {
         evaluate: (target, request) => judge.evaluate(target, request),
         measure: (path) => judge.measure(path),
+        ...toCalibration(flags),
         tolerance: flags.tolerance,
         objective: flags.objective,
         mode: flags.mode,

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { checkOptions, InvalidOptionError } from '@llm/tensor';
-import { TuneError } from '../errors.ts';
+import { RecipeError, TuneError } from '../errors.ts';
+import type { CalibrationOptions } from '../calibration/options.ts';
 import { quantize, type QuantizeOptions } from '../quantize.ts';
-import { methodNames } from '../recipe.ts';
+import { methodNames, methodSteps, type MethodName } from '../recipe.ts';
 import type { QuantizationReport } from '../report.ts';
 import { candidates, type Candidate, type CandidateSpace } from './candidates.ts';
 import { judge, relativeLoss, type Evaluate, type Evaluation, type Verdict } from './evaluation.ts';
@@ -26,7 +27,9 @@ export interface AutoQuantizeOptions extends CandidateSpace {
   readonly budget?: { readonly trials?: number; readonly minutes?: number };
   /** Documents of the first look and of the second; the third is all. Default [256, 1024]. */
   readonly documents?: readonly number[];
-  /** Passed on to methods that draw. */
+  /** The text for methods that calibrate; without it only those that need none are tried. */
+  readonly calibration?: CalibrationOptions;
+  /** Of the draw of calibration sequences, where `calibration` has none of its own. */
   readonly seed?: number;
   /** The folder for the best model; it must not exist. `<output>.tune` holds the trials until the run is over. */
   readonly output: string;
@@ -56,7 +59,19 @@ export interface TuneResult {
 }
 
 const optionNames = [
-  ...['evaluate', 'tolerance', 'objective', 'measure', 'divergence', 'budget', 'documents', 'seed', 'output', 'mode'],
+  ...[
+    'evaluate',
+    'tolerance',
+    'objective',
+    'measure',
+    'divergence',
+    'budget',
+    'documents',
+    'seed',
+    'output',
+    'mode',
+    'calibration',
+  ],
   ...['onTrial', 'onProgress', 'signal', 'make', 'methods', 'bits', 'groupSizes', 'schemes', 'headBits'],
 ];
 
@@ -104,7 +119,7 @@ class Tuning implements AsyncDisposable {
   async run(): Promise<TuneResult> {
     const { mode = 'default', output } = this.#options;
     this.#baseline = await this.#judgeBaseline();
-    const list = mode === 'neural-compressor' ? this.#inGivenOrder() : candidates(this.#options, methodNames);
+    const list = mode === 'neural-compressor' ? this.#inGivenOrder() : candidates(this.#options, this.#methods);
     if (mode === 'neural-compressor') await this.#firstThatPasses(list);
     else await this.#cheapestThatPasses(list);
 
@@ -135,10 +150,20 @@ class Tuning implements AsyncDisposable {
     return this.#options.tolerance ?? 0.01;
   }
 
+  get #calibration(): CalibrationOptions | undefined {
+    const { calibration, seed } = this.#options;
+    return calibration && { ...(seed === undefined ? {} : { seed }), ...calibration };
+  }
+
+  /** Methods that can run: all with calibration text. */
+  get #methods(): readonly MethodName[] {
+    return this.#options.calibration ? methodNames : methodNames.filter((name) => !methodSteps[name].calibrated);
+  }
+
   /** The order of the space itself, as Intel's tuner expands it. */
   #inGivenOrder(): Candidate[] {
-    const { methods = methodNames, ...space } = this.#options;
-    return methods.flatMap((method) => candidates({ ...space, methods: [method] }, methodNames));
+    const { methods = this.#methods, ...space } = this.#options;
+    return methods.flatMap((method) => candidates({ ...space, methods: [method] }, this.#methods));
   }
 
   async #firstThatPasses(list: readonly Candidate[]): Promise<void> {
@@ -184,7 +209,15 @@ class Tuning implements AsyncDisposable {
   }
 
   async #carryOut(candidate: Candidate, how: 'all' | 'staged'): Promise<Trial> {
-    const made = await this.#make(candidate);
+    const made = await this.#make(candidate).catch((error: unknown) => {
+      // A combination that a method does not have, such as a symmetric grid for HQQ.
+      if (error instanceof RecipeError) return error.message;
+      throw error;
+    });
+    if (typeof made === 'string') {
+      const nothing = { bytes: 0, weightError: 0, layers: [], quantizeSeconds: 0 };
+      return { ...nothing, name: candidate.name, recipe: candidate.recipe, verdict: 'skipped', reason: made };
+    }
     const signal = this.#options.signal;
     const trial = { ...made, name: candidate.name, recipe: candidate.recipe };
     const path = this.#pathOf(candidate);
@@ -223,10 +256,16 @@ class Tuning implements AsyncDisposable {
 
   async #make(candidate: Candidate): Promise<Omit<Trial, 'name' | 'recipe' | 'verdict'>> {
     const { make = quantize, signal } = this.#options;
+    const calibration = this.#calibration;
     const path = this.#pathOf(candidate);
     await rm(path, { recursive: true, force: true });
     const started = performance.now();
-    const report = await make(this.#source, { ...candidate.recipe, output: path, ...(signal ? { signal } : {}) });
+    const report = await make(this.#source, {
+      ...candidate.recipe,
+      output: path,
+      ...(calibration ? { calibration } : {}),
+      ...(signal ? { signal } : {}),
+    });
     const weights = report.layers.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
     return {
       bytes: report.bytesAfter,
@@ -279,8 +318,10 @@ class Tuning implements AsyncDisposable {
     this.#best = trial;
     // A trial out of the journal of an earlier run may have lost its folder.
     const { make = quantize } = this.#options;
+    const calibration = this.#calibration;
     const path = this.#pathOf(trial);
-    if (!existsSync(path)) await make(this.#source, { ...trial.recipe, output: path });
+    if (!existsSync(path))
+      await make(this.#source, { ...trial.recipe, output: path, ...(calibration ? { calibration } : {}) });
   }
 
   #isBetter(a: Trial, b: Trial): boolean {

@@ -134,6 +134,10 @@ export interface SyntheticBenchmarkOptions extends BenchmarkOptions {
   readonly contextLength?: number;
   readonly cacheType?: 'f32' | 'f16' | 'bf16' | 'int8';
   readonly isa?: string;
+  /** Measure every instruction, for `program.profile()`. */
+  readonly profile?: boolean;
+  /** Remember who did what when, for `program.trace()`. */
+  readonly trace?: boolean;
 }
 
 /** A program of a named shape with random weights. Dispose of the program, then of the weights. */
@@ -160,6 +164,8 @@ export function syntheticProgram(
   const program = new Program(description, {
     threads: options.threads,
     ...(options.isa === undefined ? {} : { isa: options.isa }),
+    ...(options.profile === undefined ? {} : { profile: options.profile }),
+    ...(options.trace === undefined ? {} : { trace: options.trace }),
   });
   return { program, weights };
 }
