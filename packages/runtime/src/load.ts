@@ -1,20 +1,27 @@
 import { openCheckpoint, TokenizerError, type Checkpoint, type ForwardPass, type Tokenizer } from '@llm/models';
-import { InvalidOptionError, Program, type CacheDescription, type ProgramOptions } from '@llm/tensor';
+import {
+  InvalidOptionError,
+  Program,
+  type CacheDescription,
+  type ProgramDescription,
+  type ProgramOptions,
+} from '@llm/tensor';
 
 import { compile, planProgram, type CompileOptions } from './compile/compile.ts';
 import { MemoryLimitError } from './errors.ts';
-import { cacheBlockBytes, estimateMemory, type MemoryEstimate } from './memory.ts';
+import { cacheBlockBytes, estimateMemory, sumOf, type MemoryEstimate } from './memory.ts';
 import { ModelWeights } from './model-weights.ts';
 import { checkLoadOptions, loadDefaults, type LoadOptions } from './options.ts';
 
 /** Everything that a model runs on. */
 export interface LoadedModel {
   readonly checkpoint: Checkpoint;
-  readonly weights: ModelWeights;
   readonly program: Program;
   readonly tokenizer: Tokenizer | TokenizerError;
   readonly contextLength: number;
   readonly memory: MemoryEstimate;
+  /** Ends what is running and frees everything. */
+  readonly dispose: () => Promise<void>;
 }
 
 /** Tokens in a block of the cache. */
@@ -31,29 +38,53 @@ const spareContexts = 8;
 export async function loadModel(source: string, options: LoadOptions): Promise<LoadedModel> {
   checkLoadOptions(options);
   options.signal?.throwIfAborted();
-  const checkpoint = await openModel(source, options);
-  let weights: ModelWeights | undefined;
+  const open: Disposable[] = [];
+  let program: Program | undefined;
+  const dispose = async (): Promise<void> => {
+    await program?.dispose();
+    for (const resource of open.reverse()) resource[Symbol.dispose]();
+  };
   try {
-    const planned = plan(checkpoint, options);
-    weights = planned.weights;
-    const { memory } = planned;
-    if (options.maxMemory !== undefined && memory.total > options.maxMemory)
-      throw new MemoryLimitError(memory.total, options.maxMemory);
-    await weights.prepare(options);
-    const tokenizer = await tokenizerOrError(checkpoint);
+    const target = await prepare(source, options, open);
+    const { contextLength } = target.options;
+    const draft =
+      options.draft === undefined ? undefined : await prepare(options.draft, { ...options, contextLength }, open);
+    const memory = draft ? sumOf(target.memory, draft.memory) : target.memory;
+    checkPlans(target, draft, memory, options);
+
+    for (const { weights } of draft ? [target, draft] : [target]) await weights.prepare(options);
+    const tokenizer = await tokenizerOrError(target.checkpoint);
     options.signal?.throwIfAborted();
-    const program = new Program(compile(planned.results, weights, planned.options), programOptions(options));
-    const { contextLength } = planned.options;
-    if (program.contextLength < contextLength) {
-      await program.dispose();
+    program = new Program(describe(target), { ...programOptions(options), ...(draft && { draft: describe(draft) }) });
+    if (program.contextLength < contextLength)
       throw new InvalidOptionError('contextLength', String(contextLength), [`up to ${program.contextLength}`]);
-    }
-    return { checkpoint, weights, program, tokenizer, contextLength, memory };
+    return { checkpoint: target.checkpoint, program, tokenizer, contextLength, memory, dispose };
   } catch (error) {
-    weights?.[Symbol.dispose]();
-    checkpoint[Symbol.dispose]();
+    await dispose();
     throw error;
   }
+}
+
+/** Opens and plans a model. What has to be disposed of later is added to `open`. */
+async function prepare(source: string, options: LoadOptions, open: Disposable[]): Promise<LoadPlan> {
+  const checkpoint = await openModel(source, options);
+  open.push(checkpoint);
+  const planned = plan(checkpoint, options);
+  open.push(planned.weights);
+  return planned;
+}
+
+/** Refuses what will not work before any weight is read. */
+function checkPlans(target: LoadPlan, draft: LoadPlan | undefined, memory: MemoryEstimate, options: LoadOptions): void {
+  const { vocabularySize } = target.results;
+  if (draft && draft.results.vocabularySize !== vocabularySize)
+    throw new InvalidOptionError('draft', options.draft ?? '', [`models with ${vocabularySize} tokens`]);
+  if (options.maxMemory !== undefined && memory.total > options.maxMemory)
+    throw new MemoryLimitError(memory.total, options.maxMemory);
+}
+
+function describe({ results, weights, options }: LoadPlan): ProgramDescription {
+  return compile(results, weights, options);
 }
 
 /**
@@ -62,13 +93,18 @@ export async function loadModel(source: string, options: LoadOptions): Promise<L
  */
 export async function estimateModelMemory(source: string, options: LoadOptions = {}): Promise<MemoryEstimate> {
   checkLoadOptions(options);
-  using checkpoint = await openModel(source, options);
-  const { weights, memory } = plan(checkpoint, options);
-  weights[Symbol.dispose]();
-  return memory;
+  const open: Disposable[] = [];
+  try {
+    const { memory } = await prepare(source, options, open);
+    if (options.draft === undefined) return memory;
+    return sumOf(memory, (await prepare(options.draft, options, open)).memory);
+  } finally {
+    for (const resource of open.reverse()) resource[Symbol.dispose]();
+  }
 }
 
 interface LoadPlan {
+  readonly checkpoint: Checkpoint;
   readonly results: ForwardPass;
   readonly weights: ModelWeights;
   readonly options: CompileOptions;
@@ -86,6 +122,7 @@ function plan(checkpoint: Checkpoint, options: LoadOptions): LoadPlan {
   const blocks = cacheBlocks(program.cache, contextLength, options.kvCache?.tokens);
   const sized = { ...program, cache: { ...program.cache, blocks } };
   return {
+    checkpoint,
     results,
     weights,
     options: { maxTokens, contextLength, compute, cache: { ...cache, blocks } },
@@ -100,8 +137,8 @@ function cacheBlocks(cache: CacheDescription, contextLength: number, tokens: num
   return Math.max(oneContext, Math.min(spareContexts * oneContext, spare));
 }
 
-function openModel(source: string, { signal }: LoadOptions): Promise<Checkpoint> {
-  return openCheckpoint(source, { ...(signal && { signal }) });
+function openModel(source: string, { signal, onProgress }: LoadOptions): Promise<Checkpoint> {
+  return openCheckpoint(source, { ...(signal && { signal }), ...(onProgress && { onProgress }) });
 }
 
 /** A model without a usable tokenizer still runs on token ids; the error is for whoever gives it text. */

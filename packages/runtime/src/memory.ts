@@ -51,3 +51,13 @@ export function cacheBlockBytes(cache: Omit<CacheDescription, 'blocks'>): number
   const head = blockTokens * ((keyDim + valueDim) * bytesPerValue[type] + scales);
   return layers * kvHeads * Math.ceil(head / 64) * 64;
 }
+
+/** What two models take together. */
+export function sumOf(a: MemoryEstimate, b: MemoryEstimate): MemoryEstimate {
+  return {
+    weights: a.weights + b.weights,
+    cache: a.cache + b.cache,
+    arena: a.arena + b.arena,
+    total: a.total + b.total,
+  };
+}

@@ -1,8 +1,10 @@
 import type { ChatTemplate, GenerationConfig, Tokenizer } from '@llm/models';
 import {
+  beamSearch,
   checkOptions,
   DisposedError,
   InvalidOptionError,
+  type BeamSearchOptions,
   type ForwardOptions,
   type InstructionProfile,
   type Program,
@@ -34,6 +36,16 @@ export interface LogitsOptions {
   /** Of the last token only (default), or of all. */
   readonly positions?: 'last' | 'all';
   readonly signal?: AbortSignal;
+}
+
+/** One of the texts that a beam search found. */
+export interface Beam {
+  readonly text: string;
+  /** With the one that ended it, if one did. */
+  readonly tokens: readonly number[];
+  readonly logProbability: number;
+  /** logProbability / length^lengthPenalty, by which texts are ranked. */
+  readonly score: number;
 }
 
 /**
@@ -137,6 +149,20 @@ export class Model implements AsyncDisposable {
     });
   }
 
+  /**
+   * The likeliest continuations of a prompt, as far as following the best few shows; the best first.
+   * @throws what {@link generate} throws
+   */
+  async beamSearch(prompt: Prompt, options: BeamSearchOptions): Promise<Beam[]> {
+    checkOptions(options, ['beams', 'maxTokens', 'lengthPenalty', 'stopTokens', 'signal'], 'beamSearch()');
+    const { stopTokens = this.eosTokenIds } = options;
+    const tokens = encodePrompt(prompt, this.#language);
+    checkTokens(tokens, this.contextLength, this.vocabularySize);
+    using sequence = this.program.createSequence();
+    const found = await beamSearch(this.program, sequence, Int32Array.from(tokens), { ...options, stopTokens });
+    return found.map((beam) => ({ ...beam, text: decodeAfter(tokens, beam.tokens, this.#language) }));
+  }
+
   /** A conversation or a growing text whose cache is kept between turns. */
   session(): Session {
     return this.#newSession(this.program.createSequence());
@@ -218,9 +244,7 @@ export class Model implements AsyncDisposable {
 
   async #dispose(): Promise<void> {
     for (const session of this.#sessions) session.dispose();
-    await this.#loaded.program.dispose();
-    this.#loaded.weights[Symbol.dispose]();
-    this.#loaded.checkpoint[Symbol.dispose]();
+    await this.#loaded.dispose();
   }
 
   #newSession(sequence: Sequence): Session {

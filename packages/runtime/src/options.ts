@@ -29,6 +29,8 @@ export interface LoadOptions {
   /** The most tokens of one step; longer prompts take several. Default 512. */
   readonly maxTokensPerStep?: number;
   readonly kvCache?: KvCacheOptions;
+  /** A smaller model with the same vocabulary that guesses tokens ahead for this one: see `speculation` of generate. */
+  readonly draft?: string;
   /** Bytes. A model that needs more is refused before its weights are read. Default: no limit. */
   readonly maxMemory?: number;
   /** Names where NaN or infinity first appears, at the price of speed. */
@@ -79,6 +81,11 @@ export interface GenerateOptions extends SamplingOptions {
    * cache. Not for models with learned positions. Default: the generation ends there.
    */
   readonly contextShift?: { readonly keep: number };
+  /**
+   * Guesses tokens ahead, so that a step gives several where the guesses are right: from the text itself, or by the model's
+   * `draft`. What is said does not change; guessing that gains no time is given up by itself. Default `none`.
+   */
+  readonly speculation?: 'none' | 'promptLookup' | 'draftModel';
   /** Give each token's log-probability, at temperature 1 and before penalties, in {@link Generation.parts}. */
   readonly logProbabilities?: boolean;
   /** Aborting rejects everything awaited of the generation with the signal's reason. */
@@ -94,6 +101,7 @@ const loadOptions: Record<keyof LoadOptions, true> = {
   contextLength: true,
   maxTokensPerStep: true,
   kvCache: true,
+  draft: true,
   maxMemory: true,
   debug: true,
   profile: true,
@@ -116,6 +124,7 @@ const generateOptions: Record<keyof GenerateOptions, true> = {
   stop: true,
   stopTokens: true,
   contextShift: true,
+  speculation: true,
   logProbabilities: true,
   signal: true,
 };
@@ -147,6 +156,7 @@ export function checkGenerateOptions(options: GenerateOptions, where = 'generate
   checkOptions(options, Object.keys(generateOptions), where);
   positive('maxTokens', options.maxTokens);
   checkOptions(options.contextShift, ['keep'], `${where} contextShift`);
+  oneOf('speculation', options.speculation, ['none', 'promptLookup', 'draftModel']);
   whole('contextShift.keep', options.contextShift?.keep, 0, '0 or a whole number');
   within('temperature', options.temperature, 0, Infinity, '0 (greedy) or more');
   within('topP', options.topP, 0, 1, 'numbers from 0 to 1');

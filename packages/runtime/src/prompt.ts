@@ -73,6 +73,12 @@ export function decoderAfter(tokens: ArrayLike<number>, { tokenizer }: Language)
   return decoder;
 }
 
+/** The text of tokens that follow others; empty without a tokenizer. */
+export function decodeAfter(before: ArrayLike<number>, tokens: readonly number[], language: Language): string {
+  const decoder = decoderAfter(before, language);
+  return decoder ? tokens.map((token) => decoder.push(token)).join('') + decoder.flush() : '';
+}
+
 export function renderMessages(messages: readonly ChatMessage[], { path, chatTemplate }: Language): string {
   if (!chatTemplate) throw new NoChatTemplateError(path);
   return chatTemplate.render(messages, { addGenerationPrompt: true });

@@ -27,6 +27,7 @@ export function startGeneration(
     maxTokens,
     temperature = 0,
     contextShift,
+    speculation,
     ...rest
   } = options;
   // The last token needs no place of its own.
@@ -41,6 +42,7 @@ export function startGeneration(
           sampling: { temperature, ...rest },
           stopTokens,
           ...(contextShift && { contextShift }),
+          ...(speculation && { speculation }),
           ...(logProbabilities !== undefined && { logProbabilities }),
         },
         onTokens,
