@@ -20,6 +20,7 @@ import type { MemoryEstimate } from './memory.ts';
 import { checkGenerateOptions, type GenerateOptions, type LoadOptions } from './options.ts';
 import {
   checkTokens,
+  decodeAfter,
   decoderAfter,
   encodePrompt,
   isTokens,
