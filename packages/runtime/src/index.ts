@@ -1,4 +1,4 @@
-export { Model, type Beam, type LogitsOptions } from './model.ts';
+export { Model, type Beam, type BeamOptions, type LogitsOptions } from './model.ts';
 export { Generation, type FinishReason, type GenerationPart, type Usage } from './generation.ts';
 export { Session } from './session.ts';
 export {

@@ -6,6 +6,7 @@ import {
   InvalidOptionError,
   type BeamSearchOptions,
   type ForwardOptions,
+  type Hypothesis,
   type InstructionProfile,
   type Program,
   type ProgramStats,
@@ -39,14 +40,14 @@ export interface LogitsOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface BeamOptions extends Omit<BeamSearchOptions, 'endTokens'> {
+  /** Token ids that end a text. Default: the model's own end of text; an empty list for none. */
+  readonly stopTokens?: readonly number[];
+}
+
 /** One of the texts that a beam search found. */
-export interface Beam {
+export interface Beam extends Hypothesis {
   readonly text: string;
-  /** With the one that ended it, if one did. */
-  readonly tokens: readonly number[];
-  readonly logProbability: number;
-  /** logProbability / length^lengthPenalty, by which texts are ranked. */
-  readonly score: number;
 }
 
 /**
@@ -154,14 +155,13 @@ export class Model implements AsyncDisposable {
    * The likeliest continuations of a prompt, as far as following the best few shows; the best first.
    * @throws what {@link generate} throws
    */
-  async beamSearch(prompt: Prompt, options: BeamSearchOptions): Promise<Beam[]> {
-    checkOptions(options, ['beams', 'maxTokens', 'lengthPenalty', 'stopTokens', 'signal'], 'beamSearch()');
-    const { stopTokens = this.eosTokenIds } = options;
+  async beamSearch(prompt: Prompt, options: BeamOptions): Promise<Beam[]> {
+    checkOptions(options, ['beams', 'maxTokens', 'returned', 'lengthPenalty', 'stopTokens', 'signal'], 'beamSearch()');
+    const { stopTokens = this.eosTokenIds, ...rest } = options;
     const tokens = encodePrompt(prompt, this.#language);
     checkTokens(tokens, this.contextLength, this.vocabularySize);
-    using sequence = this.program.createSequence();
-    const found = await beamSearch(this.program, sequence, Int32Array.from(tokens), { ...options, stopTokens });
-    return found.map((beam) => ({ ...beam, text: decodeAfter(tokens, beam.tokens, this.#language) }));
+    const found = await beamSearch(this.program, Int32Array.from(tokens), { ...rest, endTokens: stopTokens });
+    return found.map((hypothesis) => ({ ...hypothesis, text: decodeAfter(tokens, hypothesis.tokens, this.#language) }));
   }
 
   /** A conversation or a growing text whose cache is kept between turns. */
