@@ -1,6 +1,7 @@
 // Damages small models of every format and opens them: node tools/fuzz/formats.mjs [--count N] [--seed S] [--format NAME]
 // Needs built packages (npm run build). Whatever happens must be an error of ours or a model that can be read: never a crash,
 // a hang, or memory beyond bounds. Prints one line per format and ends with status 1 if anything else was seen.
+import { Buffer } from 'node:buffer';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

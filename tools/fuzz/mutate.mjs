@@ -1,5 +1,7 @@
 // Damages files in ways that find readers which believe what they read. The same seed gives the same damage.
 
+import { Buffer } from 'node:buffer';
+
 /** Numbers from 0 to below 2^32 (mulberry32). */
 export function random(seed) {
   let state = seed >>> 0;

@@ -1,0 +1,216 @@
+// Measures what @llm/models does with large files: node tools/bench/formats.mjs [--json]
+// Needs built packages (npm run build) and 13 GB of sparse, 1 GB of real space in the folder for temporary files.
+import { Buffer } from 'node:buffer';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { random } from '../fuzz/mutate.mjs';
+import { demoModel, sharedData } from '../test/shared-data.mjs';
+
+const root = join(import.meta.dirname, '../..');
+const models = await import(join(root, 'packages/models/dist/index.js'));
+const { Storage } = await import(join(root, 'packages/tensor/dist/index.js'));
+const { writeGguf } = await import(join(root, 'packages/models/dist/formats/gguf/write.js'));
+
+const json = process.argv.includes('--json');
+const folder = mkdtempSync(join(tmpdir(), 'llm-bench-'));
+const results = {};
+
+/** Llama-2-7B's shapes in bf16, three shards whose data is a hole. */
+function sparseCheckpoint() {
+  const path = join(folder, 'sparse');
+  mkdirSync(path);
+  const config = {
+    model_type: 'llama',
+    hidden_size: 4096,
+    intermediate_size: 11008,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    vocab_size: 32000,
+  };
+  writeFileSync(join(path, 'config.json'), JSON.stringify(config));
+  const layer = {
+    ...{ 'input_layernorm.weight': [4096], 'post_attention_layernorm.weight': [4096] },
+    ...Object.fromEntries(['q', 'k', 'v', 'o'].map((name) => [`self_attn.${name}_proj.weight`, [4096, 4096]])),
+    ...{
+      'mlp.gate_proj.weight': [11008, 4096],
+      'mlp.up_proj.weight': [11008, 4096],
+      'mlp.down_proj.weight': [4096, 11008],
+    },
+  };
+  const shards = [
+    [['model.embed_tokens.weight', [32000, 4096]]],
+    [],
+    [
+      ['model.norm.weight', [4096]],
+      ['lm_head.weight', [32000, 4096]],
+    ],
+  ];
+  for (let i = 0; i < 32; i++) {
+    for (const [name, shape] of Object.entries(layer))
+      shards[Math.floor((i * 3) / 32)].push([`model.layers.${i}.${name}`, shape]);
+  }
+  const weight_map = {};
+  let total = 0;
+  shards.forEach((tensors, index) => {
+    const file = `model-0000${index + 1}-of-00003.safetensors`;
+    let end = 0;
+    const header = tensors.map(([name, shape]) => {
+      weight_map[name] = file;
+      const begin = end;
+      end += 2 * shape.reduce((product, size) => product * size, 1);
+      return [name, { dtype: 'BF16', shape, data_offsets: [begin, end] }];
+    });
+    const text = Buffer.from(JSON.stringify(Object.fromEntries(header)));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    const descriptor = openSync(join(path, file), 'w');
+    writeSync(descriptor, Buffer.concat([length, text]));
+    ftruncateSync(descriptor, 8 + text.length + end);
+    closeSync(descriptor);
+    total += end;
+  });
+  writeFileSync(
+    join(path, 'model.safetensors.index.json'),
+    JSON.stringify({ metadata: { total_size: total }, weight_map }),
+  );
+  return { path, total };
+}
+
+async function measureOpening() {
+  const { path, total } = sparseCheckpoint();
+  const rss = process.memoryUsage().rss;
+  const start = performance.now();
+  const checkpoint = await models.openCheckpoint(path);
+  const milliseconds = performance.now() - start;
+  results.opening = {
+    bytes: total,
+    tensors: checkpoint.tensors.size,
+    milliseconds,
+    rssBytes: process.memoryUsage().rss - rss,
+  };
+  checkpoint[Symbol.dispose]();
+  rmSync(path, { recursive: true });
+}
+
+function readSpeed(file) {
+  const size = statSync(file).size;
+  const buffer = Buffer.alloc(16 << 20);
+  const pass = () => {
+    const descriptor = openSync(file, 'r');
+    const start = performance.now();
+    for (let at = 0; at < size;) at += readSync(descriptor, buffer, 0, buffer.length, at);
+    const seconds = (performance.now() - start) / 1000;
+    closeSync(descriptor);
+    return size / seconds;
+  };
+  pass();
+  return Math.max(pass(), pass());
+}
+
+async function measureImport() {
+  const file = join(folder, 'model.gguf');
+  const [rows, columns, layers] = [11008, 4096, 16];
+  const bytes = Buffer.alloc((rows * columns * 18) / 32);
+  const next = random(1);
+  for (let i = 0; i + 4 <= bytes.length; i += 4) bytes.writeUInt32LE(next(), i);
+  for (let i = 0; i < bytes.length; i += 18) bytes.writeUInt16LE(0x2400, i);
+  const u32 = (value) => ({ type: 'u32', value });
+  const metadata = new Map([
+    ['general.architecture', { type: 'string', value: 'llama' }],
+    ...Object.entries({
+      block_count: layers,
+      context_length: 4096,
+      embedding_length: 4096,
+      feed_forward_length: rows,
+      'attention.head_count': 32,
+    }).map(([key, value]) => [`llama.${key}`, u32(value)]),
+    ['llama.attention.layer_norm_rms_epsilon', { type: 'f32', value: 1e-5 }],
+  ]);
+  const tensors = Array.from({ length: layers }, (_, i) => ({
+    name: `blk.${i}.ffn_up.weight`,
+    type: 'Q4_0',
+    shape: [rows, columns],
+    data: () => bytes,
+  }));
+  await writeGguf(file, metadata, tensors);
+  const cacheSpeed = readSpeed(file);
+  const checkpoint = await models.openCheckpoint(file);
+  const start = performance.now();
+  for (const name of checkpoint.tensors.keys()) checkpoint.matrix(name);
+  const seconds = (performance.now() - start) / 1000;
+  const speed = (bytes.length * layers) / seconds;
+  results.ggufImport = {
+    bytes: bytes.length * layers,
+    bytesPerSecond: speed,
+    fractionOfCacheSpeed: speed / cacheSpeed,
+  };
+  checkpoint[Symbol.dispose]();
+  rmSync(file);
+}
+
+async function measureTokenizers() {
+  const text = readFileSync(
+    sharedData('calibration', 'tinystories-valid-794k.txt') ?? join(root, 'README.md'),
+    'utf8',
+  ).slice(0, 1 << 20);
+  results.tokenizing = {};
+  const sources = {
+    'SentencePiece pairs, 4096': demoModel(),
+    'byte pairs, 4096': sharedData('stories-neox-5m'),
+    'byte pairs, 49152': sharedData('smollm2-135m-instruct', 'SmolLM2-135M-Instruct.Q4_1.gguf'),
+  };
+  for (const [name, path] of Object.entries(sources)) {
+    if (!path) continue;
+    const checkpoint = await models.openCheckpoint(path);
+    const tokenizer = await checkpoint.tokenizer();
+    const start = performance.now();
+    const ids = tokenizer.encode(text);
+    const middle = performance.now();
+    tokenizer.decode(ids);
+    const perSecond = (from, to) => (text.length / (to - from)) * 1000;
+    results.tokenizing[name] = {
+      tokens: ids.length,
+      encodeBytesPerSecond: perSecond(start, middle),
+      decodeBytesPerSecond: perSecond(middle, performance.now()),
+    };
+    checkpoint[Symbol.dispose]();
+  }
+}
+
+// The kernels are loaded before anything is measured.
+Storage.allocate(64)[Symbol.dispose]();
+try {
+  await measureOpening();
+  await measureImport();
+  await measureTokenizers();
+} finally {
+  rmSync(folder, { recursive: true });
+}
+if (json) console.log(JSON.stringify(results, null, 2));
+else {
+  const { opening, ggufImport, tokenizing } = results;
+  const mega = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+  console.log(
+    `opening ${mega(opening.bytes)} in 3 shards: ${opening.milliseconds.toFixed(1)} ms, ${mega(opening.rssBytes)} of memory`,
+  );
+  console.log(
+    `GGUF Q4_0 to packed: ${mega(ggufImport.bytesPerSecond)}/s, ${(100 * ggufImport.fractionOfCacheSpeed).toFixed(0)} % of reading from the disk cache`,
+  );
+  for (const [name, { encodeBytesPerSecond, decodeBytesPerSecond }] of Object.entries(tokenizing)) {
+    console.log(`${name}: encode ${mega(encodeBytesPerSecond)}/s, decode ${mega(decodeBytesPerSecond)}/s`);
+  }
+}
