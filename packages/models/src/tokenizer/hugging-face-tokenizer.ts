@@ -1,4 +1,5 @@
 import { TokenizerError } from '../errors.ts';
+import { bytePairsOf } from './byte-pairs.ts';
 import { decodingPlan, type DecodingPlan } from './decoding-plan.ts';
 import { forLibrary } from './library-repairs.ts';
 import { LibraryTokenizer } from './library.ts';
@@ -22,6 +23,10 @@ export class HuggingFaceTokenizer implements Tokenizer {
     } catch (cause) {
       throw new TokenizerError(path, `this tokenizer cannot be built (${(cause as Error).message})`, { cause });
     }
+    const { model } = this.#library;
+    const pairs = bytePairsOf(known.model, model.tokens_to_ids);
+    // The library's own merging is slow for words that are whole texts.
+    if (pairs) model.bpe = (word) => pairs.split(word);
     this.#plan = decodingPlan(known.decoder);
     this.#added = new Map(known.added_tokens.map((token) => [token.id, token]));
     let largest = -1;

@@ -12,6 +12,11 @@ export interface LibraryTokenizer {
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
   get_vocab(withAddedTokens: boolean): ReadonlyMap<string, number>;
+  readonly model: {
+    readonly tokens_to_ids: ReadonlyMap<string, number>;
+    /** Of byte-pair models: the tokens of a word. */
+    bpe?(word: string): readonly string[];
+  };
 }
 
 type Constructor = new (json: TokenizerJson, config: Readonly<Record<string, unknown>>) => LibraryTokenizer;
