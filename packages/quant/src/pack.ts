@@ -4,11 +4,12 @@ import { groupLength, type Grid } from './grid.ts';
 import type { QuantizedMatrix } from './quantized-matrix.ts';
 
 /**
- * The packed format that holds a grid without loss: 2- and 3-bit codes in 4 bits, 5- to 7-bit ones in 8.
+ * The packed format that holds a grid without loss: 5- to 7-bit codes in 8 bits.
  * @throws RecipeError where there is none
  */
 export function storageFormat({ bits, scheme, scales }: Grid): PackedFormat {
   if (bits <= 4 && scales === 'two-level') return scheme === 'sym' ? 'int4-two' : 'int4-two-asym';
+  if ((bits === 2 || bits === 3) && scheme !== 'min') return `int${bits}-${scheme}`;
   if (bits <= 4) return scheme === 'sym' ? 'int4-sym' : scheme === 'asym' ? 'int4-asym' : 'int4-min';
   // The codes of an asymmetric grid minus their zero point fit a signed byte up to 7 bits.
   if (scheme === 'sym' || (scheme === 'asym' && bits <= 7)) return 'int8';
@@ -34,7 +35,7 @@ export function packedBytes(matrix: QuantizedMatrix): Uint8Array {
   return packed.bytes();
 }
 
-/** Codes with the zero point that the format has: 8 in the symmetric ones, 128 in `int8`, their own elsewhere. */
+/** Codes with the zero point that the format has: half its range in symmetric ones, 128 in `int8`, their own elsewhere. */
 function storedCodes(matrix: QuantizedMatrix, format: PackedFormat): Uint8Array {
   const { codes, zeroPoints, columns, grid } = matrix;
   if (zeroPoints && format === 'int8') {
@@ -45,7 +46,7 @@ function storedCodes(matrix: QuantizedMatrix, format: PackedFormat): Uint8Array 
         code - (zeroPoints[Math.floor(i / columns) * groups + Math.floor((i % columns) / length)] ?? 0) + 128,
     );
   }
-  const zero = format === 'int8' ? 128 : grid.scheme === 'sym' ? 8 : undefined;
+  const zero = grid.scheme === 'sym' ? 2 ** (Number(format.charAt(3)) - 1) : undefined;
   const shift = zero === undefined ? 0 : zero - 2 ** (grid.bits - 1);
   return shift === 0 ? codes : codes.map((code) => code + shift);
 }

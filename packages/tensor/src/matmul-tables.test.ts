@@ -6,16 +6,14 @@ import { Matrix, type PackedFormat } from './matrix.ts';
 import { matmul, type ComputeType } from './matmul.ts';
 import { packMatrix, type PackedDescription, type PlainCodes } from './packing.ts';
 import { Storage } from './storage.ts';
-import { packedCase, randomGenerator } from './testing/random-matrix.ts';
+import { codeBits, packedCase, packedFormats, randomGenerator, zeroCode } from './testing/random-matrix.ts';
 
 const tables = cpuInfo()
   .tables.filter((table) => table.runnable && table.isa !== 'scalar')
   .map((table) => table.isa);
 
-const formats: readonly PackedFormat[] = ['int4-sym', 'int4-asym', 'int4-min', 'int4-two', 'int4-two-asym', 'int8'];
-
 const cases = fc.record({
-  format: fc.constantFrom(...formats),
+  format: fc.constantFrom(...packedFormats),
   n: fc.integer({ min: 1, max: 70 }),
   k: fc.integer({ min: 1, max: 400 }),
   groupSize: fc.constantFrom(8, 24, 32, 64, 128, 256, undefined),
@@ -32,10 +30,10 @@ type Case = typeof cases extends fc.Arbitrary<infer Value> ? Value : never;
 function weightOf({ format, n, k, groupSize, weights, seed }: Case): Matrix {
   const description: PackedDescription = { format, rows: n, columns: k, ...(groupSize ? { groupSize } : {}) };
   const plain: PlainCodes = packedCase(description, randomGenerator(seed));
-  const highest = format === 'int8' ? 255 : 15;
+  const highest = 2 ** codeBits(format) - 1;
   if (weights === 'lowest') plain.codes.fill(0);
   if (weights === 'highest') plain.codes.fill(highest);
-  if (weights === 'zero') plain.codes.fill(format === 'int8' ? 128 : 8);
+  if (weights === 'zero') plain.codes.fill(zeroCode(format));
   return packMatrix(description, plain);
 }
 

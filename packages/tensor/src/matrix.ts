@@ -15,10 +15,21 @@ export type DenseFormat = 'f32' | 'f16' | 'bf16';
  * - `int4-two`: w = S u (q - 8), one float32 scale S per row and a multiplier u of 1..16 per group
  * - `int4-two-asym`: w = S u (q - z)
  * - `int8`: w = s (q - 128)
+ * - `int2-sym`, `int3-sym`: w = s (q - 2), s (q - 4); `int2-asym`, `int3-asym`: w = s (q - z)
  *
  * s and m are float16.
  */
-export type PackedFormat = 'int4-sym' | 'int4-asym' | 'int4-min' | 'int4-two' | 'int4-two-asym' | 'int8';
+export type PackedFormat =
+  | 'int4-sym'
+  | 'int4-asym'
+  | 'int4-min'
+  | 'int4-two'
+  | 'int4-two-asym'
+  | 'int8'
+  | 'int2-sym'
+  | 'int2-asym'
+  | 'int3-sym'
+  | 'int3-asym';
 
 export type MatrixFormat = DenseFormat | PackedFormat;
 

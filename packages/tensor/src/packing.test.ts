@@ -4,12 +4,10 @@ import { DisposedError, InvalidArgumentError, ShapeMismatchError } from './error
 import { Matrix, packedByteLength, type PackedFormat } from './matrix.ts';
 import { importGguf, importGgufAsync, packMatrix, packMatrixAsync, unpackMatrix, type PlainCodes } from './packing.ts';
 import { Storage } from './storage.ts';
-import { packedCase, randomGenerator } from './testing/random-matrix.ts';
-
-const formats: readonly PackedFormat[] = ['int4-sym', 'int4-asym', 'int4-min', 'int4-two', 'int4-two-asym', 'int8'];
+import { packedCase, packedFormats, randomGenerator, zeroCode } from './testing/random-matrix.ts';
 
 const shapes = fc.record({
-  format: fc.constantFrom(...formats),
+  format: fc.constantFrom(...packedFormats),
   rows: fc.integer({ min: 1, max: 70 }),
   columns: fc.integer({ min: 1, max: 300 }),
   groupSize: fc.constantFrom(8, 16, 24, 32, 64, 128, undefined),
@@ -65,7 +63,7 @@ function values({ format, rows, columns, groupSize = columns, groups }: Matrix, 
       const scale = plain.multipliers
         ? Math.fround((plain.scales[n] ?? 0) * (plain.multipliers[g] ?? 0))
         : (plain.scales[g] ?? 0);
-      const zero = plain.zeroPoints?.[g] ?? (format === 'int8' ? 128 : format === 'int4-min' ? 0 : 8);
+      const zero = plain.zeroPoints?.[g] ?? zeroCode(format as PackedFormat);
       w[n * columns + k] = scale * (code - zero);
       if (plain.minima) w[n * columns + k] = scale * code + (plain.minima[g] ?? 0);
     }
@@ -95,6 +93,9 @@ test('sizes of known shapes', () => {
   expect(packedByteLength({ format: 'int4-two', ...shape })).toBe(128 + 64 + 4 * 512);
   expect(packedByteLength({ format: 'int4-two-asym', ...shape })).toBe(128 + 128 + 4 * 512);
   expect(packedByteLength({ format: 'int8', ...shape })).toBe(4 * (64 + 1024));
+  expect(packedByteLength({ format: 'int2-sym', ...shape })).toBe(4 * (64 + 256));
+  expect(packedByteLength({ format: 'int3-asym', ...shape })).toBe(64 + 4 * (64 + 384));
+  expect(packedByteLength({ format: 'int3-sym', rows: 32, columns: 24, groupSize: 8 })).toBe(3 * (64 + 128)); // padded
   expect(packedByteLength({ format: 'int4-sym', rows: 33, columns: 12 })).toBe(2 * (64 + 2 * 128));
   expect(packedByteLength({ format: 'bf16', rows: 3, columns: 5 })).toBe(30);
 });
@@ -106,7 +107,9 @@ test('bad descriptions, sizes and values are refused', () => {
   expect(() => packedByteLength({ ...description, rows: 0 })).toThrow(InvalidArgumentError);
   expect(() => packedByteLength({ ...description, columns: 2 ** 40 })).toThrow(InvalidArgumentError);
   expect(() => packMatrix(description, { ...plain, scales: new Float32Array(7) })).toThrow(ShapeMismatchError);
-  expect(() => packMatrix(description, { ...plain, codes: plain.codes.map(() => 16) })).toThrow('codes must be 0..15');
+  expect(() => packMatrix(description, { ...plain, codes: plain.codes.map(() => 16) })).toThrow(
+    'codes have too many bits',
+  );
   expect(() => new Matrix(description, Storage.allocate(2 ** 12), 32)).toThrow('multiple of 64');
   expect(() => new Matrix(description, Storage.allocate(64))).toThrow(InvalidArgumentError);
   using matrix = packMatrix(description, plain);

@@ -11,11 +11,11 @@ export interface PackedDescription extends MatrixDescription {
 
 /** A packed matrix as plain row-major arrays; G is the number of groups of a row. */
 export interface PlainCodes {
-  /** [rows × columns], unsigned: 0..15, and for `int8` the signed value plus 128. */
+  /** [rows × columns], unsigned, of as many bits as the format has; for `int8` the signed value plus 128. */
   readonly codes: Uint8Array;
   /** [rows × G], rounded to float16 when packed; [rows] float32 for the two-level formats. */
   readonly scales: Float32Array;
-  /** [rows × G] of 0..15, for `int4-asym` and `int4-two-asym`. */
+  /** [rows × G], with the range of the codes, for the formats named asym. */
   readonly zeroPoints?: Uint8Array;
   /** [rows × G], rounded to float16 when packed, for `int4-min`. */
   readonly minima?: Float32Array;
@@ -51,7 +51,7 @@ export function unpackMatrix(matrix: Matrix): PlainCodes {
   const plain = {
     codes: new Uint8Array(rows * columns),
     scales: new Float32Array(twoLevel ? rows : rows * groups),
-    ...(format === 'int4-asym' || format === 'int4-two-asym' ? { zeroPoints: new Uint8Array(rows * groups) } : {}),
+    ...(format.endsWith('-asym') ? { zeroPoints: new Uint8Array(rows * groups) } : {}),
     ...(format === 'int4-min' ? { minima: new Float32Array(rows * groups) } : {}),
     ...(twoLevel ? { multipliers: new Uint8Array(rows * groups) } : {}),
   };

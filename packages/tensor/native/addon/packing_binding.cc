@@ -72,9 +72,10 @@ bool AllAtMost(const uint8_t* values, int64_t count, int lowest, int highest) {
 const char* FieldError(const PackedLayout& layout, const PlainCodes& plain) {
   const WeightFormat format = layout.format;
   const int64_t groups = layout.rows * layout.groups;
-  if (CodeBits(format) == 4 && !AllAtMost(plain.codes, layout.rows * layout.columns, 0, 15))
-    return "codes must be 0..15";
-  if (HasZeroPoints(format) && !AllAtMost(plain.zero_points, groups, 0, 15)) return "zeroPoints must be 0..15";
+  const int highest = (1 << CodeBits(format)) - 1;
+  if (!AllAtMost(plain.codes, layout.rows * layout.columns, 0, highest)) return "codes have too many bits";
+  if (HasZeroPoints(format) && !AllAtMost(plain.zero_points, groups, 0, highest))
+    return "zeroPoints have too many bits";
   if (IsTwoLevel(format) && !AllAtMost(plain.multipliers, groups, 1, 16)) return "multipliers must be 1..16";
   return nullptr;
 }

@@ -24,6 +24,10 @@ struct Ymm {
   LLM_INLINE static Int Field(Int v, int shift, int mask) {
     return _mm256_and_si256(_mm256_srl_epi32(v, _mm_cvtsi32_si128(shift)), _mm256_set1_epi32(mask));
   }
+  // The third bits of columns `column`.. of an octet, those of a column in the low bits of its lane's bytes.
+  LLM_INLINE static Int ThirdBits(const uint8_t* bits, int column) {
+    return _mm256_srl_epi32(LoadInt(bits), _mm_cvtsi32_si128(column / 16 * 2 + column % 16 / 8 * 4));
+  }
   LLM_INLINE static Int Add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   LLM_INLINE static Int Subtract(Int a, Int b) { return _mm256_sub_epi32(a, b); }
   LLM_INLINE static Float Convert(Int v) { return _mm256_cvtepi32_ps(v); }
@@ -49,6 +53,11 @@ struct Zmm {
   LLM_INLINE static Int Set(int v) { return _mm512_set1_epi32(v); }
   LLM_INLINE static Int Field(Int v, int shift, int mask) {
     return _mm512_and_si512(_mm512_srl_epi32(v, _mm_cvtsi32_si128(shift)), _mm512_set1_epi32(mask));
+  }
+  LLM_INLINE static Int ThirdBits(const uint8_t* bits, int column) {
+    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits));
+    const Int both = _mm512_inserti64x4(_mm512_castsi256_si512(half), _mm256_srli_epi32(half, 4), 1);
+    return _mm512_srl_epi32(both, _mm_cvtsi32_si128(column / 16 * 2));
   }
   LLM_INLINE static Int Add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   LLM_INLINE static Int Subtract(Int a, Int b) { return _mm512_sub_epi32(a, b); }
@@ -90,13 +99,21 @@ void UnpackPanel(const PackedLayout& layout, const uint8_t* block, int k_begin, 
     for (; k < end; k += kOctet, from += OctetBytes(F)) {
       const int count = Smaller(kOctet, end - k);
       for (int v = 0; v < kVectors; ++v) {
-        const Int low = Lanes::LoadInt(from + v * Lanes::kWidth * 4);
-        const Int high = CodeBits(F) == 8 ? Lanes::LoadInt(from + 2 * kLine + v * Lanes::kWidth * 4) : low;
+        const int column = v * Lanes::kWidth;
+        const Int low = Lanes::LoadInt(from + 4 * (CodeBits(F) < 4 ? column % 16 : column));
+        const Int high = CodeBits(F) == 8 ? Lanes::LoadInt(from + 2 * kLine + 4 * column) : low;
+        const Int third = CodeBits(F) == 3 ? Lanes::ThirdBits(from + kLine, column) : low;
 #pragma GCC unroll 8
         for (int j = 0; j < kOctet; ++j) {
           if (j >= count) break;
-          const Int code = CodeBits(F) == 8 ? Lanes::Field(j < 4 ? low : high, j % 4 * 8, 255)
-                                            : Lanes::Field(low, j % 4 * 8 + j / 4 * 4, 15);
+          Int code;
+          if constexpr (CodeBits(F) == 8) code = Lanes::Field(j < 4 ? low : high, j % 4 * 8, 255);
+          if constexpr (CodeBits(F) == 4) code = Lanes::Field(low, j % 4 * 8 + j / 4 * 4, 15);
+          if constexpr (CodeBits(F) < 4) code = Lanes::Field(low, j % 4 * 8 + column / 16 * 4 + j / 4 * 2, 3);
+          if constexpr (CodeBits(F) == 3) {
+            const Int bit = Lanes::Field(third, j % 4 * 8 + j / 4, 1);
+            code = Lanes::Add(code, Lanes::Add(Lanes::Add(bit, bit), Lanes::Add(bit, bit)));
+          }
           const Float q = Lanes::Convert(HasMinima(F) ? code : Lanes::Subtract(code, zero[v]));
           // A product with an fp16 scale is exact, so that the fused form rounds as the reference does.
           Lanes::Store(panel + j * kBlockRows + v * Lanes::kWidth,
@@ -214,12 +231,14 @@ void MultiplyPanel(const float* x, int rows, const float* panel, int columns, bo
                                            out + r * ldo + c, ldo);
 }
 
-#define LLM_FLOAT_KERNELS(Lanes)                                                          \
-  {UnpackPanel<Lanes, WeightFormat::kSym4>,     UnpackPanel<Lanes, WeightFormat::kAsym4>, \
-   UnpackPanel<Lanes, WeightFormat::kMin4>,     UnpackPanel<Lanes, WeightFormat::kTwo4>,  \
-   UnpackPanel<Lanes, WeightFormat::kTwo4Asym>, UnpackPanel<Lanes, WeightFormat::kInt8>}, \
-      {UnpackDensePanel<WeightFormat::kF32>, UnpackDensePanel<WeightFormat::kF16>,        \
-       UnpackDensePanel<WeightFormat::kBf16>},                                            \
+#define LLM_FLOAT_KERNELS(Lanes)                                                           \
+  {UnpackPanel<Lanes, WeightFormat::kSym4>,     UnpackPanel<Lanes, WeightFormat::kAsym4>,  \
+   UnpackPanel<Lanes, WeightFormat::kMin4>,     UnpackPanel<Lanes, WeightFormat::kTwo4>,   \
+   UnpackPanel<Lanes, WeightFormat::kTwo4Asym>, UnpackPanel<Lanes, WeightFormat::kInt8>,   \
+   UnpackPanel<Lanes, WeightFormat::kSym2>,     UnpackPanel<Lanes, WeightFormat::kAsym2>,  \
+   UnpackPanel<Lanes, WeightFormat::kSym3>,     UnpackPanel<Lanes, WeightFormat::kAsym3>}, \
+      {UnpackDensePanel<WeightFormat::kF32>, UnpackDensePanel<WeightFormat::kF16>,         \
+       UnpackDensePanel<WeightFormat::kBf16>},                                             \
       MultiplyPanel<Lanes>
 
 }  // namespace

@@ -2,7 +2,7 @@
 // spares every six rows the masks and shifts of decoding, and those of zero points altogether.
 //
 //   formats        byte of the panel          zero of the bytes  scales
-//   kSym4          code                       8                  per group
+//   kSym4, kSym2.. code                       8, 2, 4            per group
 //   kAsym4, Two..  code - zero point + 16     16                 per group; two-level: the multiplier
 //   kMin4          code                       none               per group, and minima
 //   kTwo4          multiplier (code - 8) + 128    128            none: exact in 8 bits, |16 * 8| = 128
@@ -75,10 +75,11 @@ void UnpackCodesZmm(const PackedLayout& layout, const SegmentPlan& plan, const u
     }
     scale += kBlockRows, minimum += kBlockRows;
     const uint8_t* from = group + ScaleBytes(F) + int64_t{octet - g * layout.group_octets} * OctetBytes(F);
-    for (; octet < end; ++octet, from += OctetBytes(F), to += 2 * kPanelQuad)
+    for (; octet < end; ++octet, from += OctetBytes(F), to += 2 * kPanelQuad) {
+      __m512i lows[2], highs[2];
+      DecodeOctet<F>(from, lows, highs);
       for (int v = 0; v < 2; ++v) {
-        const __m512i b = _mm512_loadu_si512(from + v * kLine);
-        __m512i low = LowNibbles(b), high = HighNibbles(b);
+        __m512i low = lows[v], high = highs[v];
         if constexpr (HasZeroPoints(F)) low = _mm512_add_epi8(low, add[v]), high = _mm512_add_epi8(high, add[v]);
         if constexpr (SumsSpans(F)) {
           low = ScaledCodes(low, multiplier[v], offset[v]);
@@ -87,6 +88,7 @@ void UnpackCodesZmm(const PackedLayout& layout, const SegmentPlan& plan, const u
         _mm512_storeu_si512(to + v * kLine, low);
         _mm512_storeu_si512(to + kPanelQuad + v * kLine, high);
       }
+    }
   }
 }
 
@@ -181,10 +183,12 @@ void PanelZmm(const CodePanel& panel, const SegmentPlan& plan, const PreparedRow
 // 8-bit codes are bytes already.
 #define LLM_ZMM_PANELS                                                                                                 \
   {UnpackCodesZmm<WeightFormat::kSym4>, UnpackCodesZmm<WeightFormat::kAsym4>,    UnpackCodesZmm<WeightFormat::kMin4>,  \
-   UnpackCodesZmm<WeightFormat::kTwo4>, UnpackCodesZmm<WeightFormat::kTwo4Asym>, nullptr},                             \
+   UnpackCodesZmm<WeightFormat::kTwo4>, UnpackCodesZmm<WeightFormat::kTwo4Asym>, nullptr,                              \
+   UnpackCodesZmm<WeightFormat::kSym2>, UnpackCodesZmm<WeightFormat::kAsym2>,    UnpackCodesZmm<WeightFormat::kSym3>,  \
+   UnpackCodesZmm<WeightFormat::kAsym3>},                                                                              \
   {                                                                                                                    \
     LLM_ZMM_PANEL(kSym4), LLM_ZMM_PANEL(kAsym4), LLM_ZMM_PANEL(kMin4), LLM_ZMM_PANEL(kTwo4), LLM_ZMM_PANEL(kTwo4Asym), \
-    {}                                                                                                                 \
+        {}, LLM_ZMM_PANEL(kSym2), LLM_ZMM_PANEL(kAsym2), LLM_ZMM_PANEL(kSym3), LLM_ZMM_PANEL(kAsym3)                   \
   }
 
 }  // namespace

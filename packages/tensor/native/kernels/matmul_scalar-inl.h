@@ -75,8 +75,11 @@ struct GroupHead {
 template <WeightFormat F>
 LLM_INLINE int Code(const uint8_t* octet, int column, int k) {
   if constexpr (CodeBits(F) == 8) return octet[k / 4 * 4 * kBlockRows + 4 * column + k % 4];
-  const uint8_t byte = octet[4 * column + k % 4];
-  return k < 4 ? byte & 15 : byte >> 4;
+  if constexpr (CodeBits(F) == 4) return octet[4 * column + k % 4] >> (k < 4 ? 0 : 4) & 15;
+  const int pair = octet[4 * (column % 16) + k % 4] >> (column / 16 * 4 + k / 4 * 2) & 3;
+  if constexpr (CodeBits(F) == 2) return pair;
+  const int shift = column % 16 / 8 * 4 + column / 16 * 2 + k / 4;
+  return pair + 4 * (octet[kLine + 4 * (column % 8) + k % 4] >> shift & 1);
 }
 
 template <WeightFormat F>
@@ -91,6 +94,7 @@ void Rows(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& x, 
     for (; s < end; ++s) {
       if (s % plan.per_group == 0) {
         const int g = s / plan.per_group;
+        if constexpr (HasPadding(F)) p = NextLine(p);
         if (MetaLines(F) > 0 && g % kMetaPeriod == 0) lines = p, p += MetaLines(F) * kLine;
         p = head.Read(p, lines, g);
       }
@@ -168,11 +172,14 @@ constexpr MatmulKernels kScalarKernels = {
     Quantize,
     {LLM_SCALAR_ROWS(WeightFormat::kSym4), LLM_SCALAR_ROWS(WeightFormat::kAsym4), LLM_SCALAR_ROWS(WeightFormat::kMin4),
      LLM_SCALAR_ROWS(WeightFormat::kTwo4), LLM_SCALAR_ROWS(WeightFormat::kTwo4Asym),
-     LLM_SCALAR_ROWS(WeightFormat::kInt8)},
+     LLM_SCALAR_ROWS(WeightFormat::kInt8), LLM_SCALAR_ROWS(WeightFormat::kSym2), LLM_SCALAR_ROWS(WeightFormat::kAsym2),
+     LLM_SCALAR_ROWS(WeightFormat::kSym3), LLM_SCALAR_ROWS(WeightFormat::kAsym3)},
     {},  // panels
     {},
     {Unpack<WeightFormat::kSym4>, Unpack<WeightFormat::kAsym4>, Unpack<WeightFormat::kMin4>,
-     Unpack<WeightFormat::kTwo4>, Unpack<WeightFormat::kTwo4Asym>, Unpack<WeightFormat::kInt8>},
+     Unpack<WeightFormat::kTwo4>, Unpack<WeightFormat::kTwo4Asym>, Unpack<WeightFormat::kInt8>,
+     Unpack<WeightFormat::kSym2>, Unpack<WeightFormat::kAsym2>, Unpack<WeightFormat::kSym3>,
+     Unpack<WeightFormat::kAsym3>},
     {UnpackDense<WeightFormat::kF32>, UnpackDense<WeightFormat::kF16>, UnpackDense<WeightFormat::kBf16>},
     MultiplyFloat,
 };

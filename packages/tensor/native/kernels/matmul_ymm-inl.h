@@ -59,13 +59,40 @@ struct HeadYmm {
   }
 };
 
+// The codes of k = 0..3 and of k = 4..7 of an octet for columns 8 v .. 8 v + 7. `in_place`: the latter 16 times too
+// large.
+template <WeightFormat F, bool in_place>
+LLM_INLINE void DecodeYmm(const uint8_t* octet, int v, __m256i& low, __m256i& high) {
+  const auto load = [&](int at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(octet + at)); };
+  if constexpr (CodeBits(F) == 8) {
+    low = load(32 * v), high = load(2 * kLine + 32 * v);
+  } else if constexpr (CodeBits(F) == 4) {
+    const __m256i mask = _mm256_set1_epi8(0x0F), b = load(32 * v);
+    low = _mm256_and_si256(b, mask);
+    high = in_place ? _mm256_andnot_si256(mask, b) : _mm256_and_si256(_mm256_srli_epi16(b, 4), mask);
+  } else {
+    const int field = v / 2 * 2;  // of the columns beyond 16 in the bytes that they share with those below
+    const __m256i mask = _mm256_set1_epi8(3), b = _mm256_srl_epi16(load(v % 2 * 32), _mm_cvtsi32_si128(2 * field));
+    low = _mm256_and_si256(b, mask), high = _mm256_and_si256(_mm256_srli_epi16(b, 2), mask);
+    if constexpr (CodeBits(F) == 3) {
+      const __m256i four = _mm256_set1_epi8(4);
+      // Shifted so that the third bits of k = 0..3 are bits 2 and those of k = 4..7 bits 3 of their bytes.
+      const int shift = v % 2 * 4 + field - 2;
+      const __m256i third =
+          shift < 0 ? _mm256_slli_epi16(load(kLine), 2) : _mm256_srl_epi16(load(kLine), _mm_cvtsi32_si128(shift));
+      low = _mm256_or_si256(low, _mm256_and_si256(third, four));
+      high = _mm256_or_si256(high, _mm256_and_si256(_mm256_srli_epi16(third, 1), four));
+    }
+  }
+}
+
 // R rows against one block, 8 * V columns at a time within a segment: fewer than 32 keep the integer accumulators in 16
 // registers, and the rest of the segment's lines then comes from L1.
 template <class Dot, WeightFormat F, int R, int V>
 void RowsYmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& x, float* out, int64_t ldo) {
   constexpr bool kBytes = CodeBits(F) == 8;
   // As in matmul_zmm-inl.h.
-  constexpr bool kInPlace = Dot::kWide && !kBytes && R == 1;
+  constexpr bool kInPlace = Dot::kWide && CodeBits(F) == 4 && R == 1;
   constexpr bool kTwoNibbles = !Dot::kWide && kBytes;
   const __m256i mask = _mm256_set1_epi8(0x0F);
   const uint8_t *group = block + HeaderBytes(F), *lines = group, *codes = group;
@@ -84,7 +111,7 @@ void RowsYmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
       asm volatile("" : : "r"(part), "r"(total) : "memory");
       if (until_group == 0) {
         until_group = plan.per_group;
-        group = codes;
+        group = HasPadding(F) ? NextLine(codes) : codes;
         if (++g % kMetaPeriod == 0 && MetaLines(F) > 0) {
           lines = group;
           group += MetaLines(F) * kLine;
@@ -97,7 +124,7 @@ void RowsYmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
       for (int first = 0; first < 4; first += V) {
         HeadYmm<F, V> head;
         head.Load(group, lines, g, first);
-        const uint8_t* w = codes + first * 32;
+        const uint8_t* w = codes;
         const int8_t* a = quants;
         __m256i sum[R][V];
 #pragma GCC unroll 8
@@ -115,16 +142,8 @@ void RowsYmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
           }
 #pragma GCC unroll 1
           for (int o = 0; o < run; ++o, w += OctetBytes(F), a += R * kOctet) {
-            // The two operands of a vector of columns: for 4 bits both nibbles, for 8 bits two quads.
-            const auto decode = [&](int v, __m256i& low, __m256i& high) __attribute__((always_inline)) {
-              low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * v));
-              if constexpr (kBytes) {
-                high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 2 * kLine + 32 * v));
-              } else {
-                high = kInPlace ? _mm256_andnot_si256(mask, low) : _mm256_and_si256(_mm256_srli_epi16(low, 4), mask);
-                low = _mm256_and_si256(low, mask);
-              }
-            };
+            const auto decode = [&](int v, __m256i& low, __m256i& high)
+                                    __attribute__((always_inline)) { DecodeYmm<F, kInPlace>(w, first + v, low, high); };
             const auto add_quad = [&](int r, int v, __m256i bytes, __m256i quad) __attribute__((always_inline)) {
               if constexpr (kTwoNibbles) {
                 acc[r][v] = Dot::Dot(acc[r][v], _mm256_and_si256(bytes, mask), quad);
@@ -207,9 +226,10 @@ void RowsYmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
   {RowsYmm<Dot, WeightFormat::F, 1, 4>, RowsYmm<Dot, WeightFormat::F, 2, 4>, RowsYmm<Dot, WeightFormat::F, 3, 2>, \
    RowsYmm<Dot, WeightFormat::F, 4, 2>, RowsYmm<Dot, WeightFormat::F, 5, 1>, RowsYmm<Dot, WeightFormat::F, 6, 1>}
 
-#define LLM_YMM_ALL_ROWS(Dot)                                                        \
-  {LLM_YMM_ROWS(Dot, kSym4), LLM_YMM_ROWS(Dot, kAsym4),    LLM_YMM_ROWS(Dot, kMin4), \
-   LLM_YMM_ROWS(Dot, kTwo4), LLM_YMM_ROWS(Dot, kTwo4Asym), LLM_YMM_ROWS(Dot, kInt8)}
+#define LLM_YMM_ALL_ROWS(Dot)                                                                                    \
+  {LLM_YMM_ROWS(Dot, kSym4),     LLM_YMM_ROWS(Dot, kAsym4), LLM_YMM_ROWS(Dot, kMin4), LLM_YMM_ROWS(Dot, kTwo4),  \
+   LLM_YMM_ROWS(Dot, kTwo4Asym), LLM_YMM_ROWS(Dot, kInt8),  LLM_YMM_ROWS(Dot, kSym2), LLM_YMM_ROWS(Dot, kAsym2), \
+   LLM_YMM_ROWS(Dot, kSym3),     LLM_YMM_ROWS(Dot, kAsym3)}
 
 }  // namespace
 }  // namespace llm

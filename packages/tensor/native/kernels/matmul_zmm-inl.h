@@ -40,6 +40,39 @@ LLM_INLINE __m512i BroadcastQuad512(const int8_t* quad) {
   return _mm512_set1_epi32(bits);
 }
 
+// Field f = 0..3 of bytes with four of 2 bits.
+LLM_INLINE __m512i BitPairs(__m512i v, int f) {
+  return _mm512_and_si512(_mm512_srli_epi16(v, 2 * f), _mm512_set1_epi8(3));
+}
+
+// The operands of an octet: for its two vectors of 16 columns v, the codes of k = 0..3 and of k = 4..7.
+template <WeightFormat F>
+LLM_INLINE void DecodeOctet(const uint8_t* octet, __m512i (&low)[2], __m512i (&high)[2]) {
+  if constexpr (CodeBits(F) >= 4) {
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; ++v) {
+      __m512i b = _mm512_loadu_si512(octet + v * kLine);
+      asm("" : "+v"(b));  // one load for both nibbles: gcc would fold it into two vpand
+      low[v] = CodeBits(F) == 8 ? b : LowNibbles(b);
+      high[v] = CodeBits(F) == 8 ? _mm512_loadu_si512(octet + (2 + v) * kLine) : HighNibbles(b);
+    }
+  } else {
+    __m512i b = _mm512_loadu_si512(octet);
+    asm("" : "+v"(b));
+    low[0] = BitPairs(b, 0), high[0] = BitPairs(b, 1), low[1] = BitPairs(b, 2), high[1] = BitPairs(b, 3);
+    if constexpr (CodeBits(F) == 3) {
+      // Columns 0..7 of a vector have their third bits in bits 0..3 of the 32 bytes, columns 8..15 in bits 4..7.
+      const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(octet + kLine));
+      const __m512i third = _mm512_inserti64x4(_mm512_castsi256_si512(bits), _mm256_srli_epi16(bits, 4), 1);
+      const __m512i four = _mm512_set1_epi8(4);
+      low[0] = _mm512_or_si512(low[0], _mm512_and_si512(_mm512_slli_epi16(third, 2), four));
+      high[0] = _mm512_or_si512(high[0], _mm512_and_si512(_mm512_slli_epi16(third, 1), four));
+      low[1] = _mm512_or_si512(low[1], _mm512_and_si512(third, four));
+      high[1] = _mm512_or_si512(high[1], _mm512_and_si512(_mm512_srli_epi16(third, 1), four));
+    }
+  }
+}
+
 // Walks one block's bytes and decodes what stands in front of each group, for its two vectors of 16 columns.
 template <WeightFormat F>
 struct StreamZmm {
@@ -65,6 +98,7 @@ struct StreamZmm {
   }
 
   LLM_INLINE void OpenGroup() {
+    if constexpr (HasPadding(F)) at = NextLine(at);
     if constexpr (MetaLines(F) > 0) {
       if (until_meta == 0) {
         until_meta = kMetaPeriod;
@@ -91,7 +125,7 @@ void RowsZmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
   constexpr bool kBytes = CodeBits(F) == 8;
   // High nibbles left in place, 16 times too large, in accumulators of their own that are shifted back once per
   // segment: saves the shift and doubles the chains. With more rows the registers are worth more.
-  constexpr bool kInPlace = Dot::kWide && !kBytes && R == 1;
+  constexpr bool kInPlace = Dot::kWide && CodeBits(F) == 4 && R == 1;
   // 8-bit codes for 16-bit sums: two nibbles, the high one with a weight of 16.
   constexpr bool kTwoNibbles = !Dot::kWide && kBytes;
   // Zero points: for few rows a product with the sum per segment; for more, code - zero + 16 as the operand (four byte
@@ -141,24 +175,27 @@ void RowsZmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
 #pragma GCC unroll 1
         for (int o = 0; o < run; ++o, a += R * kOctet) {
           __m512i low[2], high[2];
+          if constexpr (kInPlace) {
 #pragma GCC unroll 2
-          for (int v = 0; v < 2; ++v) {
-            __m512i b = _mm512_loadu_si512(stream.at + v * kLine);
-            asm("" : "+v"(b));  // one load for both nibbles: gcc would fold it into two vpand
-            if constexpr (kPrefetch > 0)
-              _mm_prefetch(reinterpret_cast<const char*>(stream.at) + v * kLine + kPrefetch, _MM_HINT_T0);
-            if constexpr (kBytes) {
-              low[v] = b;
-              high[v] = _mm512_loadu_si512(stream.at + (2 + v) * kLine);
-            } else {
+            for (int v = 0; v < 2; ++v) {
+              __m512i b = _mm512_loadu_si512(stream.at + v * kLine);
+              asm("" : "+v"(b));
               low[v] = LowNibbles(b);
-              high[v] = kInPlace ? _mm512_and_si512(b, _mm512_set1_epi8(static_cast<char>(0xF0))) : HighNibbles(b);
+              high[v] = _mm512_and_si512(b, _mm512_set1_epi8(static_cast<char>(0xF0)));
             }
-            if constexpr (kShifted) {
+          } else {
+            DecodeOctet<F>(stream.at, low, high);
+          }
+          if constexpr (kPrefetch > 0)
+#pragma GCC unroll 4
+            for (int i = 0; i < OctetBytes(F); i += kLine)
+              _mm_prefetch(reinterpret_cast<const char*>(stream.at) + i + kPrefetch, _MM_HINT_T0);
+          if constexpr (kShifted)
+#pragma GCC unroll 2
+            for (int v = 0; v < 2; ++v) {
               low[v] = _mm512_add_epi8(low[v], stream.zero[v]);
               high[v] = _mm512_add_epi8(high[v], stream.zero[v]);
             }
-          }
           stream.at += OctetBytes(F);
           const auto add = [&](int r, int v, __m512i codes, __m512i quad, bool to_second)
                                __attribute__((always_inline)) {
@@ -217,9 +254,10 @@ void RowsZmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
   {RowsZmm<Dot, WeightFormat::F, 1>, RowsZmm<Dot, WeightFormat::F, 2>, RowsZmm<Dot, WeightFormat::F, 3>, \
    RowsZmm<Dot, WeightFormat::F, 4>, RowsZmm<Dot, WeightFormat::F, 5>, RowsZmm<Dot, WeightFormat::F, 6>}
 
-#define LLM_ZMM_ALL_ROWS(Dot)                                                        \
-  {LLM_ZMM_ROWS(Dot, kSym4), LLM_ZMM_ROWS(Dot, kAsym4),    LLM_ZMM_ROWS(Dot, kMin4), \
-   LLM_ZMM_ROWS(Dot, kTwo4), LLM_ZMM_ROWS(Dot, kTwo4Asym), LLM_ZMM_ROWS(Dot, kInt8)}
+#define LLM_ZMM_ALL_ROWS(Dot)                                                                                    \
+  {LLM_ZMM_ROWS(Dot, kSym4),     LLM_ZMM_ROWS(Dot, kAsym4), LLM_ZMM_ROWS(Dot, kMin4), LLM_ZMM_ROWS(Dot, kTwo4),  \
+   LLM_ZMM_ROWS(Dot, kTwo4Asym), LLM_ZMM_ROWS(Dot, kInt8),  LLM_ZMM_ROWS(Dot, kSym2), LLM_ZMM_ROWS(Dot, kAsym2), \
+   LLM_ZMM_ROWS(Dot, kSym3),     LLM_ZMM_ROWS(Dot, kAsym3)}
 
 }  // namespace
 }  // namespace llm

@@ -7,8 +7,6 @@
 namespace llm {
 namespace {
 
-constexpr uint32_t kEachByte = 0x01010101;
-
 // Up to 8 codes from k on, the rest `padding`.
 void LoadCodes(const uint8_t* codes, int64_t left, uint32_t padding, uint32_t* low, uint32_t* high) {
   uint8_t bytes[kOctet];
@@ -40,12 +38,12 @@ void PackColumn(const PackedColumn& to, const PlainCodes& from, int64_t row) {
       zero = exists ? from.zero_points[first + g] : 0;
       to.NibbleValue(g, MetaLines(format) - 1, zero);
     }
-    const uint32_t padding = static_cast<uint32_t>(zero) * kEachByte;
+    const uint32_t padding = static_cast<uint32_t>(zero) * kOnes;
     int64_t k = static_cast<int64_t>(g) * layout.group_octets * kOctet;
     for (int octet = 0; octet < to.OctetsIn(g); ++octet, k += kOctet) {
       uint32_t low = padding, high = padding;
       if (exists) LoadCodes(from.codes + row * layout.columns + k, layout.columns - k, padding, &low, &high);
-      WriteOctet(format, to.Octet(g, octet), low, high);
+      WriteOctet(format, to.Octet(g, octet), to.column, low, high);
     }
   }
 }
@@ -66,7 +64,7 @@ void UnpackColumn(const PackedColumn& from, const PlainCodes& to, int64_t row) {
     int64_t k = static_cast<int64_t>(g) * layout.group_octets * kOctet;
     for (int octet = 0; octet < from.OctetsIn(g); ++octet, k += kOctet) {
       uint32_t quads[2];
-      ReadOctet(format, from.Octet(g, octet), &quads[0], &quads[1]);
+      ReadOctet(format, from.Octet(g, octet), from.column, &quads[0], &quads[1]);
       std::memcpy(to.codes + row * layout.columns + k, quads,
                   static_cast<size_t>(std::min<int64_t>(kOctet, layout.columns - k)));
     }
@@ -105,7 +103,7 @@ void DequantizePacked(const PackedLayout& layout, const uint8_t* data, int64_t r
       const int zero = HasZeroPoints(format) ? from.ZeroPoint(g) : FixedZero(format);
       for (int octet = 0; octet < from.OctetsIn(g); ++octet, left -= kOctet) {
         uint32_t quads[2];
-        ReadOctet(format, from.Octet(g, octet), &quads[0], &quads[1]);
+        ReadOctet(format, from.Octet(g, octet), from.column, &quads[0], &quads[1]);
         uint8_t codes[kOctet];
         std::memcpy(codes, quads, sizeof codes);
         const int count = static_cast<int>(std::min<int64_t>(kOctet, left));

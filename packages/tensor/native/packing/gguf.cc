@@ -5,14 +5,8 @@
 namespace llm {
 namespace {
 
-uint32_t Load32(const uint8_t* from) {
-  uint32_t value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
-
 void ImportColumn(const GgufType& type, const PackedColumn& to, const uint8_t* from) {
-  constexpr uint32_t kNibbles = 0x0F0F0F0F, kSignBits = 0x80808080;
+  constexpr uint32_t kNibbles = 15 * kOnes, kSignBits = 128 * kOnes;
   const WeightFormat format = to.layout.format;
   for (int g = 0; g < to.layout.groups; ++g, from += type.block_bytes) {
     std::memcpy(to.Group(g) + 2 * to.column, from, 2);
@@ -21,23 +15,24 @@ void ImportColumn(const GgufType& type, const PackedColumn& to, const uint8_t* f
     for (int octet = 0; octet < kGgufBlock / kOctet; ++octet) {
       uint32_t low, high;
       if (CodeBits(format) == 8) {  // signed to unsigned: +128
-        low = Load32(codes + octet * kOctet) ^ kSignBits;
-        high = Load32(codes + octet * kOctet + 4) ^ kSignBits;
+        low = LoadWord(codes + octet * kOctet) ^ kSignBits;
+        high = LoadWord(codes + octet * kOctet + 4) ^ kSignBits;
       } else {
         const int shift = octet < 2 ? 0 : 4;
-        low = Load32(codes + octet % 2 * kOctet) >> shift & kNibbles;
-        high = Load32(codes + octet % 2 * kOctet + 4) >> shift & kNibbles;
+        low = LoadWord(codes + octet % 2 * kOctet) >> shift & kNibbles;
+        high = LoadWord(codes + octet % 2 * kOctet + 4) >> shift & kNibbles;
       }
-      WriteOctet(format, to.Octet(g, octet), low, high);
+      WriteOctet(format, to.Octet(g, octet), to.column, low, high);
     }
   }
 }
 
 // A row of weights 0.
 void ZeroColumn(const PackedColumn& to) {
-  const uint32_t zero = static_cast<uint32_t>(FixedZero(to.layout.format)) * 0x01010101;
+  const uint32_t zero = static_cast<uint32_t>(FixedZero(to.layout.format)) * kOnes;
   for (int g = 0; g < to.layout.groups; ++g)
-    for (int octet = 0; octet < to.OctetsIn(g); ++octet) WriteOctet(to.layout.format, to.Octet(g, octet), zero, zero);
+    for (int octet = 0; octet < to.OctetsIn(g); ++octet)
+      WriteOctet(to.layout.format, to.Octet(g, octet), to.column, zero, zero);
 }
 
 }  // namespace

@@ -17,11 +17,9 @@ struct PackedColumn {
   uint8_t* Group(int g) const { return block + GroupOffset(layout, layout.format, g); }
   int OctetsIn(int g) const { return g == layout.groups - 1 ? layout.tail_octets : layout.group_octets; }
 
-  // The first of an octet's bytes: four, each with k = j and k = 4 + j; for 8 bits four with k = j.
   uint8_t* Octet(int g, int octet) const {
-    return Group(g) + ScaleBytes(layout.format) + octet * OctetBytes(layout.format) + 4 * column;
+    return Group(g) + ScaleBytes(layout.format) + octet * OctetBytes(layout.format);
   }
-  static constexpr int kQuadBytes = 4 * kBlockRows;  // 8 bits: from k = j to k = 4 + j
 
   void Half(int g, int line, float value) const {
     const uint16_t half = FloatToHalf(value);
@@ -56,24 +54,62 @@ struct PackedColumn {
   }
 };
 
-// The four codes k = 0..3 of an octet in the bytes of `low`, k = 4..7 in those of `high`.
-LLM_INLINE void WriteOctet(WeightFormat format, uint8_t* to, uint32_t low, uint32_t high) {
-  if (CodeBits(format) == 8) {
-    std::memcpy(to, &low, 4);
-    std::memcpy(to + PackedColumn::kQuadBytes, &high, 4);
-  } else {
-    const uint32_t both = low | high << 4;
-    std::memcpy(to, &both, 4);
+// Codes are moved as two words of four bytes: k = 0..3 of an octet in `low`, k = 4..7 in `high`.
+constexpr uint32_t kOnes = 0x01010101;
+constexpr int kQuadBytes = 4 * kBlockRows;  // 8 bits: from k = j to k = 4 + j
+
+LLM_INLINE uint32_t LoadWord(const uint8_t* from) {
+  uint32_t word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+// The fields of other columns, which share bytes, are left alone; those of this one must be 0.
+LLM_INLINE void AddWord(uint8_t* to, uint32_t bits) {
+  bits |= LoadWord(to);
+  std::memcpy(to, &bits, sizeof bits);
+}
+
+// Where a column's bits begin in the shared bytes of formats with 2 and 3 bits.
+LLM_INLINE int PairShift(int column) { return column / 16 * 4; }
+LLM_INLINE int ThirdBitShift(int column) { return column / 16 * 2 + column % 16 / 8 * 4; }
+
+LLM_INLINE void WriteOctet(WeightFormat format, uint8_t* octet, int column, uint32_t low, uint32_t high) {
+  switch (CodeBits(format)) {
+    case 8:
+      AddWord(octet + 4 * column, low);
+      AddWord(octet + kQuadBytes + 4 * column, high);
+      break;
+    case 4:
+      AddWord(octet + 4 * column, low | high << 4);
+      break;
+    default:
+      AddWord(octet + 4 * (column % 16), ((low & 3 * kOnes) | (high & 3 * kOnes) << 2) << PairShift(column));
+      if (CodeBits(format) == 3)
+        AddWord(octet + kLine + 4 * (column % 8), ((low >> 2 & kOnes) | (high >> 2 & kOnes) << 1)
+                                                      << ThirdBitShift(column));
   }
 }
 
-LLM_INLINE void ReadOctet(WeightFormat format, const uint8_t* from, uint32_t* low, uint32_t* high) {
-  std::memcpy(low, from, 4);
-  if (CodeBits(format) == 8) {
-    std::memcpy(high, from + PackedColumn::kQuadBytes, 4);
-  } else {
-    *high = *low >> 4 & 0x0F0F0F0F;
-    *low &= 0x0F0F0F0F;
+LLM_INLINE void ReadOctet(WeightFormat format, const uint8_t* octet, int column, uint32_t* low, uint32_t* high) {
+  switch (CodeBits(format)) {
+    case 8:
+      *low = LoadWord(octet + 4 * column);
+      *high = LoadWord(octet + kQuadBytes + 4 * column);
+      break;
+    case 4:
+      *low = LoadWord(octet + 4 * column) & 15 * kOnes;
+      *high = LoadWord(octet + 4 * column) >> 4 & 15 * kOnes;
+      break;
+    default:
+      const uint32_t pairs = LoadWord(octet + 4 * (column % 16)) >> PairShift(column);
+      *low = pairs & 3 * kOnes;
+      *high = pairs >> 2 & 3 * kOnes;
+      if (CodeBits(format) == 3) {
+        const uint32_t third = LoadWord(octet + kLine + 4 * (column % 8)) >> ThirdBitShift(column);
+        *low |= (third & kOnes) << 2;
+        *high |= (third >> 1 & kOnes) << 2;
+      }
   }
 }
 

@@ -9,6 +9,8 @@ constexpr int64_t kMaxRows = int64_t{1} << 31;
 constexpr int64_t kMaxColumns = int64_t{1} << 24;
 constexpr int64_t kMaxGroup = int64_t{1} << 16;
 
+int64_t WholeLines(int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+
 }  // namespace
 
 int64_t PackedLayout::Bytes() const { return blocks * block_bytes; }
@@ -27,9 +29,9 @@ bool MakePackedLayout(WeightFormat format, int64_t rows, int64_t columns, int64_
   layout->groups = static_cast<int>(groups);
   layout->group_octets = static_cast<int>(group / kOctet);
   layout->tail_octets = static_cast<int>(octets - (groups - 1) * layout->group_octets);
-  layout->group_bytes = ScaleBytes(format) + static_cast<int64_t>(layout->group_octets) * OctetBytes(format);
-  layout->block_bytes = GroupOffset(*layout, format, layout->groups - 1) + ScaleBytes(format) +
-                        static_cast<int64_t>(layout->tail_octets) * OctetBytes(format);
+  layout->group_bytes = WholeLines(ScaleBytes(format) + int64_t{layout->group_octets} * OctetBytes(format));
+  layout->block_bytes = GroupOffset(*layout, format, layout->groups - 1) +
+                        WholeLines(ScaleBytes(format) + int64_t{layout->tail_octets} * OctetBytes(format));
   return true;
 }
 

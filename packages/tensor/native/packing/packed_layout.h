@@ -6,6 +6,9 @@
 //   group  = [metadata lines] [scales] [minima] octets
 //   octet  = 8 values of k for 32 columns. 4 bits: 2 lines of 64 bytes, line v for columns 16v..16v+15; byte 4c+j has
 //            k = j in the low nibble and k = 4+j in the high one. 8 bits: 2 quads of 2 lines; byte 4c+j has k = j.
+//            2 bits: one line; byte 4c+j has, from its lowest bits on, k = j and 4+j of column c, then those of column
+//            16+c. 3 bits: such a line, and 32 bytes with the third bits: byte 4c+j has in bits 0..3 those of the same
+//            four codes of columns c and 16+c, in bits 4..7 those of columns 8+c and 24+c. Groups are padded to lines.
 //
 // So a line masked with 0x0F, and shifted by 4, gives two consecutive k-quads of the same 16 columns: the operand of
 // vpdpbusd (zmm, or two ymm halves), of an AMX B tile row and of sdot by lane. Codes are unsigned.
@@ -25,14 +28,29 @@ namespace llm {
 //   kTwo4     S (1 + u) (q - 8)          S fp32 per output, u of 4 bits per group
 //   kTwo4Asym S (1 + u) (q - z)          the same, z of 4 bits
 //   kInt8     s (q - 128)                fp16 per group
-enum class WeightFormat : uint8_t { kF32, kF16, kBf16, kSym4, kAsym4, kMin4, kTwo4, kTwo4Asym, kInt8 };
+//   kSym2     s (q - 2), kAsym2 s (q - z), kSym3 s (q - 4), kAsym3 s (q - z): as with 4 bits
+enum class WeightFormat : uint8_t {
+  kF32,
+  kF16,
+  kBf16,
+  kSym4,
+  kAsym4,
+  kMin4,
+  kTwo4,
+  kTwo4Asym,
+  kInt8,
+  kSym2,
+  kAsym2,
+  kSym3,
+  kAsym3
+};
 
 constexpr int kBlockRows = 32;  // outputs of one block
 constexpr int kOctet = 8;
 constexpr int kLine = 64;
 
 constexpr int kFirstPacked = static_cast<int>(WeightFormat::kSym4);
-constexpr int kPackedFormats = static_cast<int>(WeightFormat::kInt8) - kFirstPacked + 1;
+constexpr int kPackedFormats = static_cast<int>(WeightFormat::kAsym3) - kFirstPacked + 1;
 
 LLM_INLINE constexpr bool IsPacked(WeightFormat f) { return f >= WeightFormat::kSym4; }
 LLM_INLINE constexpr int PackedIndex(WeightFormat f) { return static_cast<int>(f) - kFirstPacked; }
@@ -40,13 +58,18 @@ LLM_INLINE constexpr bool IsTwoLevel(WeightFormat f) {
   return f == WeightFormat::kTwo4 || f == WeightFormat::kTwo4Asym;
 }
 LLM_INLINE constexpr bool HasZeroPoints(WeightFormat f) {
-  return f == WeightFormat::kAsym4 || f == WeightFormat::kTwo4Asym;
+  return f == WeightFormat::kAsym4 || f == WeightFormat::kTwo4Asym || f == WeightFormat::kAsym2 ||
+         f == WeightFormat::kAsym3;
 }
 LLM_INLINE constexpr bool HasMinima(WeightFormat f) { return f == WeightFormat::kMin4; }
-LLM_INLINE constexpr int CodeBits(WeightFormat f) { return f == WeightFormat::kInt8 ? 8 : 4; }
+LLM_INLINE constexpr int CodeBits(WeightFormat f) {
+  if (f == WeightFormat::kInt8) return 8;
+  if (f == WeightFormat::kSym2 || f == WeightFormat::kAsym2) return 2;
+  return f == WeightFormat::kSym3 || f == WeightFormat::kAsym3 ? 3 : 4;
+}
 // The code of weight 0 where it is the same everywhere.
 LLM_INLINE constexpr int FixedZero(WeightFormat f) {
-  return f == WeightFormat::kInt8 ? 128 : HasZeroPoints(f) || HasMinima(f) ? 0 : 8;
+  return HasZeroPoints(f) || HasMinima(f) ? 0 : 1 << (CodeBits(f) - 1);
 }
 
 // Lines of 4-bit fields in front of every 4 groups: multipliers, then zero points. Dword c holds columns c (low
@@ -57,6 +80,11 @@ LLM_INLINE constexpr int MetaLines(WeightFormat f) { return (IsTwoLevel(f) ? 1 :
 LLM_INLINE constexpr int ScaleBytes(WeightFormat f) { return IsTwoLevel(f) ? 0 : HasMinima(f) ? 2 * kLine : kLine; }
 LLM_INLINE constexpr int HeaderBytes(WeightFormat f) { return IsTwoLevel(f) ? 2 * kLine : 0; }
 LLM_INLINE constexpr int OctetBytes(WeightFormat f) { return CodeBits(f) * kBlockRows; }
+// Whether octets of a group may end in the middle of a line.
+LLM_INLINE constexpr bool HasPadding(WeightFormat f) { return OctetBytes(f) % kLine != 0; }
+LLM_INLINE const uint8_t* NextLine(const uint8_t* p) {
+  return reinterpret_cast<const uint8_t*>((reinterpret_cast<uintptr_t>(p) + kLine - 1) / kLine * kLine);
+}
 
 struct PackedLayout {
   WeightFormat format;

@@ -1,4 +1,19 @@
+import type { PackedFormat } from '../matrix.ts';
 import type { PackedDescription, PlainCodes } from '../packing.ts';
+
+export const packedFormats: readonly PackedFormat[] = [
+  ...(['int4-sym', 'int4-asym', 'int4-min', 'int4-two', 'int4-two-asym', 'int8'] as const),
+  ...(['int2-sym', 'int2-asym', 'int3-sym', 'int3-asym'] as const),
+];
+
+export function codeBits(format: PackedFormat): number {
+  return Number(format.charAt(3));
+}
+
+/** The code of weight 0 in formats without zero points. */
+export function zeroCode(format: PackedFormat): number {
+  return format === 'int4-min' ? 0 : 2 ** (codeBits(format) - 1);
+}
 
 // Tests run in a context of their own, where every look at a global object is slow.
 const { imul } = Math;
@@ -18,7 +33,7 @@ export function randomGenerator(seed: number): () => number {
 export function packedCase(description: PackedDescription, random: () => number): PlainCodes {
   const { format, rows, columns, groupSize = columns } = description;
   const groups = rows * Math.ceil(columns / groupSize);
-  const codes = format === 'int8' ? 256 : 16;
+  const codes = 2 ** codeBits(format);
   const half = () => (Math.round(random() * 2046) - 1023) / 1024;
   const twoLevel = format === 'int4-two' || format === 'int4-two-asym';
   return {
@@ -26,9 +41,7 @@ export function packedCase(description: PackedDescription, random: () => number)
     scales: twoLevel
       ? Float32Array.from({ length: rows }, () => random() / 16)
       : Float32Array.from({ length: groups }, half),
-    ...(format === 'int4-asym' || format === 'int4-two-asym'
-      ? { zeroPoints: Uint8Array.from({ length: groups }, () => random() * 16) }
-      : {}),
+    ...(format.endsWith('-asym') ? { zeroPoints: Uint8Array.from({ length: groups }, () => random() * codes) } : {}),
     ...(format === 'int4-min' ? { minima: Float32Array.from({ length: groups }, half) } : {}),
     ...(twoLevel ? { multipliers: Uint8Array.from({ length: groups }, () => 1 + random() * 16) } : {}),
   };

@@ -15,7 +15,10 @@ const ALIGNMENT = 64;
 /** Values are handed out in pieces of about so many. */
 const PIECE_VALUES = 1 << 20;
 
-const formats: readonly MatrixFormat[] = ['int4-sym', 'int4-asym', 'int4-min', 'int4-two', 'int4-two-asym', 'int8'];
+const formats: readonly MatrixFormat[] = [
+  ...(['int4-sym', 'int4-asym', 'int4-min', 'int4-two', 'int4-two-asym', 'int8'] as const),
+  ...(['int2-sym', 'int2-asym', 'int3-sym', 'int3-asym'] as const),
+];
 
 /** Weights in our own packed layout, used where they lie, among dense ones. */
 export class PackedWeights implements WeightSource {
