@@ -28,7 +28,7 @@
       'sources': ["<!@(node native/sources.mjs baseline)"],
       'conditions': [
         ["target_arch=='x64'", {
-          'dependencies': ['isa_avx2', 'isa_avx_vnni', 'isa_avx512f', 'isa_avx512_vnni', 'isa_avx512_bf16'],
+          'dependencies': ['isa_avx2', 'isa_avx_vnni', 'isa_avx512f', 'isa_avx512_vnni', 'isa_avx512_bf16', 'isa_amx'],
         }],
         # The pool's threads outlive a worker_thread that was the only one to load the addon.
         ["OS=='linux'", {'ldflags': ['-Wl,-z,nodelete']}],
@@ -67,6 +67,12 @@
           'type': 'static_library',
           'sources': ["<!@(node native/sources.mjs avx512_bf16)"],
           'variables': {'isa_flags': ["<!@(node native/sources.mjs flags avx512_bf16)"]},
+        },
+        {
+          'target_name': 'isa_amx',
+          'type': 'static_library',
+          'sources': ["<!@(node native/sources.mjs amx)"],
+          'variables': {'isa_flags': ["<!@(node native/sources.mjs flags amx)"]},
         },
       ],
     }],

@@ -14,6 +14,7 @@ export const instructionSets = {
     avx512f,
     avx512_vnni: [...avx512f, '-mavx512vnni'],
     avx512_bf16: [...avx512f, '-mavx512vnni', '-mavx512bf16'],
+    amx: [...avx512f, '-mavx512vnni', '-mamx-tile', '-mamx-int8', '-mamx-bf16'],
   },
   arm64: {},
 };

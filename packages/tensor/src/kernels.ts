@@ -25,6 +25,7 @@ export interface KernelChoice {
    * - `panel`: a block's codes are decoded to bytes once for all rows
    * - `float`: a block's weights are decoded to float32 once for all rows
    * - `bf16`: the same, rounded to bfloat16
+   * - `tiles`, `bf16-tiles`: as `panel` and `bf16`, in the tile registers of AMX
    */
   readonly kernel: string;
   readonly reason: string;

@@ -69,7 +69,7 @@ test.each(tables)('%s gives the bits of the scalar table, whichever kernel runs'
       const x = activationsOf(c);
       for (const compute of ['int8', 'f32'] as const) {
         const expected = product(weight, x, c, compute, 'scalar');
-        for (const kernel of ['', 'rows', 'panel']) {
+        for (const kernel of ['', 'rows', 'panel', 'tiles']) {
           backend().addon.forceMatmul(kernel);
           expectSameBits(product(weight, x, c, compute, isa), expected);
         }

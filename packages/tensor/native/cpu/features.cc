@@ -19,7 +19,7 @@ constexpr FeatureName kNames[] = {
     {"avx512f", &CpuFeatures::avx512f},
     {"avx512_vnni", &CpuFeatures::avx512_vnni},
     {"avx512_bf16", &CpuFeatures::avx512_bf16},
-    {"amx_int8", &CpuFeatures::amx_int8},
+    {"amx", &CpuFeatures::amx},
 };
 
 #if defined(__x86_64__)
@@ -70,7 +70,7 @@ CpuFeatures Detect() {
   cpu.avx512f = cpu.avx2 && zmm && all(leaf7.ebx, bit(16) | bit(17) | bit(28) | bit(30) | bit(31));
   cpu.avx512_vnni = cpu.avx512f && all(leaf7.ecx, bit(11));
   cpu.avx512_bf16 = cpu.avx512_vnni && all(leaf7_1.eax, bit(5));
-  cpu.amx_int8 = cpu.avx512_vnni && tiles && all(leaf7.edx, bit(24) | bit(25)) && RequestTiles();
+  cpu.amx = cpu.avx512_bf16 && tiles && all(leaf7.edx, bit(22) | bit(24) | bit(25)) && RequestTiles();
   return cpu;
 }
 

@@ -11,6 +11,7 @@ struct AttentionKernels;  // kernels/attention_kernels.h
 struct BlasKernels;       // kernels/blas_kernels.h
 struct ProbeKernels;      // kernels/probe_kernels.h
 struct Bf16Kernels;       // kernels/bf16_kernels.h
+struct TileKernels;       // kernels/tile_kernels.h
 
 struct KernelTable {
   const char* isa;
@@ -19,7 +20,8 @@ struct KernelTable {
   const AttentionKernels* attention;
   const BlasKernels* blas;
   const ProbeKernels* probe;
-  const Bf16Kernels* bf16 = nullptr;  // null: bf16 products are computed in fp32
+  const Bf16Kernels* bf16 = nullptr;   // null: bf16 products are computed in fp32
+  const TileKernels* tiles = nullptr;  // null: no tile registers
 };
 
 }  // namespace llm

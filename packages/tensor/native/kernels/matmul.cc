@@ -7,6 +7,7 @@
 #include "kernels/half.h"
 #include "kernels/matmul_plan.h"
 #include "kernels/select_matmul.h"
+#include "kernels/tile_kernels.h"
 #include "packing/codes.h"
 
 namespace llm {
@@ -31,6 +32,26 @@ void PrepareInt8(const MatmulKernels& kernels, const Weight& weight, int span, c
     const PreparedRows to = place.At(prepared, row, count);
     kernels.quantize(x + row * ldx, ldx, count, static_cast<int>(weight.columns), plan, BaseFactor(weight.format),
                      const_cast<int8_t*>(to.quants), const_cast<int32_t*>(to.base), const_cast<float*>(to.scale));
+  }
+}
+
+// Rows one after another, each as a chunk of its own.
+void PrepareTileRows(const KernelTable& table, Compute compute, const Weight& weight, int span, const float* x,
+                     int64_t ldx, int row_begin, int row_end, uint8_t* prepared) {
+  const int columns = static_cast<int>(weight.columns);
+  if (compute == Compute::kBf16) {
+    const int64_t stride = Bf16TileStride(weight.columns);
+    table.tiles->pack_bf16(x + row_begin * ldx, ldx, row_end - row_begin, columns, stride,
+                           reinterpret_cast<uint16_t*>(prepared) + row_begin * stride);
+    return;
+  }
+  const PackedLayout layout = LayoutOf(weight);
+  const SegmentPlan plan = PlanSegments(layout, span);
+  const Int8ChunkLayout place(layout, plan);
+  for (int row = row_begin; row < row_end; ++row) {
+    const PreparedRows to = place.At(prepared, row, 1);
+    table.matmul->quantize(x + row * ldx, ldx, 1, columns, plan, BaseFactor(weight.format),
+                           const_cast<int8_t*>(to.quants), const_cast<int32_t*>(to.base), const_cast<float*>(to.scale));
   }
 }
 
@@ -67,7 +88,10 @@ int64_t WeightBytes(const Weight& weight) {
 int Blocks(const Weight& weight) { return static_cast<int>((weight.rows + kBlockRows - 1) / kBlockRows); }
 
 size_t PreparedBytes(Compute compute, const Weight& weight, int rows, int span) {
-  if (!IsQuantized(compute, weight)) return (sizeof(float) * weight.columns * rows + kLine - 1) / kLine * kLine;
+  if (!IsQuantized(compute, weight)) {
+    const int64_t padded = Bf16TileStride(weight.columns);  // fp32, or bf16 with padding
+    return (sizeof(float) * padded * rows + kLine - 1) / kLine * kLine;
+  }
   const PackedLayout layout = LayoutOf(weight);
   return static_cast<size_t>(Int8ChunkLayout(layout, PlanSegments(layout, span)).row_bytes) * rows;
 }
@@ -83,7 +107,11 @@ int PrepareUnits(int rows) { return (rows + kUnitRows - 1) / kUnitRows; }
 
 void Prepare(const KernelTable& table, Compute compute, const Weight& weight, int span, const float* x, int64_t ldx,
              int rows, int unit_begin, int unit_end, uint8_t* prepared) {
-  if (IsQuantized(compute, weight)) {
+  if (UsesTiles(SelectMatmul(table, compute, weight, span, rows).path)) {
+    const int units = PrepareUnits(rows);
+    PrepareTileRows(table, compute, weight, span, x, ldx, FirstRow(unit_begin, units, rows),
+                    FirstRow(unit_end, units, rows), prepared);
+  } else if (IsQuantized(compute, weight)) {
     PrepareInt8(*table.matmul, weight, span, x, ldx, rows, unit_begin, unit_end, prepared);
   } else {
     const Bf16Kernels* bf16 = compute == Compute::kBf16 ? table.bf16 : nullptr;
@@ -108,6 +136,10 @@ void MatmulBlocks(const KernelTable& table, Compute compute, const Weight& weigh
       return MultiplyFloatPanels(loop);
     case MatmulPath::kBf16:
       return MultiplyBf16Panels(loop);
+    case MatmulPath::kTiles:
+      return MultiplyInt8Tiles(loop, span);
+    case MatmulPath::kBf16Tiles:
+      return MultiplyBf16Tiles(loop);
   }
 }
 

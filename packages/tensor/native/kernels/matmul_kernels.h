@@ -66,7 +66,8 @@ struct MatmulKernels {
                               int64_t ldo);
   RowsKernel rows[kPackedFormats][kChunkRows];
 
-  // The same from a panel, continuing out unless segment_begin is 0. Null, as is unpack_codes, if it gains nothing.
+  // The same from a panel, continuing out unless segment_begin is 0. A null kernel
+  // gains nothing; codes are then unpacked for tiles only (kernels/tile_kernels.h).
   using UnpackCodes = void (*)(const PackedLayout& layout, const SegmentPlan& plan, const uint8_t* block,
                                const CodePanel& panel);
   using PanelKernel = void (*)(const CodePanel& panel, const SegmentPlan& plan, const PreparedRows& x, float* out,

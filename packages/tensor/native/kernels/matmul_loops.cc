@@ -2,6 +2,7 @@
 
 #include "kernels/bf16_kernels.h"
 #include "kernels/matmul_plan.h"
+#include "kernels/tile_kernels.h"
 
 namespace llm {
 namespace {
@@ -21,6 +22,14 @@ int64_t PanelCodes(const PackedLayout& layout) {
 int64_t PanelScales(const PackedLayout& layout) {
   const int64_t groups = std::min(layout.groups, kCodePanelColumns / kOctet / layout.group_octets + 2);
   return groups * kBlockRows;
+}
+
+CodePanel PlacePanel(uint8_t* scratch, const PackedLayout& layout) {
+  CodePanel panel = {};
+  panel.codes = scratch;
+  panel.scale = reinterpret_cast<float*>(scratch + PanelCodes(layout) + int64_t{kTilePadding} * kBlockRows);
+  panel.minimum = panel.scale + PanelScales(layout);
+  return panel;
 }
 
 // Calls work(first row, count) for every chunk.
@@ -80,7 +89,9 @@ void MultiplyRows(const BlockLoop& loop, int span) {
 
 size_t CodePanelBytes(const Weight& weight) {
   const PackedLayout layout = LayoutOf(weight);
-  return static_cast<size_t>(PanelCodes(layout)) + 2 * sizeof(float) * static_cast<size_t>(PanelScales(layout));
+  constexpr size_t kBeyond = size_t{kTilePadding} * kBlockRows;
+  return static_cast<size_t>(PanelCodes(layout)) + kBeyond +
+         2 * sizeof(float) * static_cast<size_t>(PanelScales(layout));
 }
 
 void MultiplyCodePanels(const BlockLoop& loop, int span) {
@@ -92,10 +103,7 @@ void MultiplyCodePanels(const BlockLoop& loop, int span) {
   const auto& kernel = loop.table.matmul->panel[index];
   const int chunks = Int8Chunks(loop.rows), step = PanelSegments(plan);
 
-  CodePanel panel = {};
-  panel.codes = loop.scratch;
-  panel.scale = reinterpret_cast<float*>(loop.scratch + PanelCodes(layout));
-  panel.minimum = panel.scale + PanelScales(layout);
+  CodePanel panel = PlacePanel(loop.scratch, layout);
   const uint8_t* const end = loop.weight.data + loop.block_end * layout.block_bytes;
   for (int block = loop.block_begin; block < loop.block_end; ++block) {
     const uint8_t* data = loop.weight.data + block * layout.block_bytes;
@@ -139,6 +147,49 @@ void MultiplyBf16Panels(const BlockLoop& loop) {
       loop.table.bf16->multiply(x + row * padded + int64_t{p.k} * count, count, rounded, p.columns, p.k == 0,
                                 loop.Out(p.block, row), loop.ldo);
     });
+  });
+}
+
+int64_t Bf16TileStride(int64_t columns) {
+  constexpr int64_t kStep = kTilePadding / 2;
+  return (columns + kStep - 1) / kStep * kStep;
+}
+
+void MultiplyInt8Tiles(const BlockLoop& loop, int span) {
+  const PackedLayout layout = LayoutOf(loop.weight);
+  const SegmentPlan plan = PlanSegments(layout, span);
+  const Int8ChunkLayout prepared(layout, plan);
+  const WeightFormat f = layout.format;
+  // The bytes of the panel have 16 times the zero point that was prepared for.
+  const bool spread = HasZeroPoints(f) || f == WeightFormat::kTwo4;
+  const TileFormat format = {spread ? 16 : HasMinima(f) ? 0 : 1, f != WeightFormat::kTwo4, HasMinima(f), IsTwoLevel(f)};
+  CodePanel panel = PlacePanel(loop.scratch, layout);
+  const int step = PanelSegments(plan);
+  for (int block = loop.block_begin; block < loop.block_end; ++block) {
+    const uint8_t* data = loop.weight.data + block * layout.block_bytes;
+    panel.column_scale = reinterpret_cast<const float*>(data);
+    for (int s = 0; s < plan.segments; s += step) {
+      panel.segment_begin = s;
+      panel.segment_end = std::min(plan.segments, s + step);
+      loop.table.matmul->unpack_codes[PackedIndex(f)](layout, plan, data, panel);
+      for (int row = 0; row < loop.rows; row += kTileRows) {
+        const TileRows rows = {loop.prepared + row * prepared.row_bytes, prepared.row_bytes,
+                               std::min(kTileRows, loop.rows - row), prepared.octets, prepared.segments};
+        loop.table.tiles->multiply_int8(panel, format, plan, rows, loop.Out(block, row), loop.ldo);
+      }
+    }
+  }
+}
+
+void MultiplyBf16Tiles(const BlockLoop& loop) {
+  const int64_t stride = Bf16TileStride(loop.weight.columns);
+  const auto* const x = reinterpret_cast<const uint16_t*>(loop.prepared);
+  auto* const rounded = reinterpret_cast<uint16_t*>(loop.scratch + kFloatPanelBytes);
+  ForFloatPanels(loop, [&](const FloatPanel& p) {
+    loop.table.tiles->round_panel(p.values, p.columns, rounded);
+    for (int row = 0; row < loop.rows; row += kTileRows)
+      loop.table.tiles->multiply_bf16(x + row * stride + p.k, stride, std::min(kTileRows, loop.rows - row), rounded,
+                                      p.columns, p.k == 0, loop.Out(p.block, row), loop.ldo);
   });
 }
 

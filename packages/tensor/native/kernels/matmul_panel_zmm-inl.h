@@ -180,10 +180,10 @@ void PanelZmm(const CodePanel& panel, const SegmentPlan& plan, const PreparedRow
   {PanelZmm<WeightFormat::F, 1>, PanelZmm<WeightFormat::F, 2>, PanelZmm<WeightFormat::F, 3>, \
    PanelZmm<WeightFormat::F, 4>, PanelZmm<WeightFormat::F, 5>, PanelZmm<WeightFormat::F, 6>}
 
-// 8-bit codes are bytes already.
+// 8-bit codes are bytes already: only tiles, which want fp32 scales beside them, have a panel of them.
 #define LLM_ZMM_PANELS                                                                                                 \
   {UnpackCodesZmm<WeightFormat::kSym4>, UnpackCodesZmm<WeightFormat::kAsym4>,    UnpackCodesZmm<WeightFormat::kMin4>,  \
-   UnpackCodesZmm<WeightFormat::kTwo4>, UnpackCodesZmm<WeightFormat::kTwo4Asym>, nullptr,                              \
+   UnpackCodesZmm<WeightFormat::kTwo4>, UnpackCodesZmm<WeightFormat::kTwo4Asym>, UnpackCodesZmm<WeightFormat::kInt8>,  \
    UnpackCodesZmm<WeightFormat::kSym2>, UnpackCodesZmm<WeightFormat::kAsym2>,    UnpackCodesZmm<WeightFormat::kSym3>,  \
    UnpackCodesZmm<WeightFormat::kAsym3>},                                                                              \
   {                                                                                                                    \

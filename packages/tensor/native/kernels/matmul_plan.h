@@ -54,6 +54,13 @@ size_t CodePanelBytes(const Weight& weight);
 // The same in fp32, and rounded to bf16.
 void MultiplyFloatPanels(const BlockLoop& loop);
 void MultiplyBf16Panels(const BlockLoop& loop);
+
+// In tile registers: int8 and bf16. Their rows of x lie one after another.
+void MultiplyInt8Tiles(const BlockLoop& loop, int span);
+void MultiplyBf16Tiles(const BlockLoop& loop);
+int64_t Bf16TileStride(int64_t columns);  // values from one row to the next
+constexpr int kTilePadding = 64;          // bytes of k that tiles may read beyond the end
+
 constexpr size_t kFloatPanelBytes = sizeof(float) * kPanelColumns * kBlockRows;
 constexpr size_t kBf16PanelBytes = kFloatPanelBytes / 2;
 

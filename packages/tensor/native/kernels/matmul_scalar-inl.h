@@ -143,6 +143,32 @@ void Unpack(const PackedLayout& layout, const uint8_t* block, int k_begin, int k
   }
 }
 
+// For tiles, which multiply bytes: as matmul_panel_zmm-inl.h lays a panel out, with the same meaning of its bytes.
+template <WeightFormat F>
+void UnpackCodes(const PackedLayout& layout, const SegmentPlan& plan, const uint8_t* block, const CodePanel& panel) {
+  const int octets = (layout.groups - 1) * layout.group_octets + layout.tail_octets;
+  const int end = panel.segment_end * plan.octets < octets ? panel.segment_end * plan.octets : octets;
+  const int begin = panel.segment_begin * plan.octets, first_group = begin / layout.group_octets;
+  GroupHead<F> head;
+  uint8_t* to = panel.codes;
+  for (int octet = begin; octet < end; ++octet) {
+    const int g = octet / layout.group_octets;
+    const uint8_t* const octet_zero = head.Read(block + GroupOffset(layout, F, g), block + MetaOffset(layout, F, g), g);
+    const uint8_t* const from = octet_zero + (octet - g * layout.group_octets) * OctetBytes(F);
+    for (int c = 0; c < kBlockRows; ++c) {
+      panel.scale[(g - first_group) * kBlockRows + c] = head.scale[c];
+      if constexpr (HasMinima(F)) panel.minimum[(g - first_group) * kBlockRows + c] = head.minimum[c];
+      for (int k = 0; k < kOctet; ++k) {
+        int byte = Code<F>(from, c, k);
+        if constexpr (HasZeroPoints(F)) byte += 16 - head.zero[c];
+        if constexpr (F == WeightFormat::kTwo4) byte = (byte - 8) * static_cast<int>(head.scale[c]) + 128;
+        to[k / 4 * 4 * kBlockRows + 4 * c + k % 4] = static_cast<uint8_t>(byte);
+      }
+    }
+    to += 2 * 4 * kBlockRows;
+  }
+}
+
 template <WeightFormat F>
 LLM_INLINE float DenseElement(const void* row, int64_t index) {
   if constexpr (F == WeightFormat::kF32) return Load<float>(static_cast<const uint8_t*>(row) + 4 * index);
@@ -174,7 +200,10 @@ constexpr MatmulKernels kScalarKernels = {
      LLM_SCALAR_ROWS(WeightFormat::kTwo4), LLM_SCALAR_ROWS(WeightFormat::kTwo4Asym),
      LLM_SCALAR_ROWS(WeightFormat::kInt8), LLM_SCALAR_ROWS(WeightFormat::kSym2), LLM_SCALAR_ROWS(WeightFormat::kAsym2),
      LLM_SCALAR_ROWS(WeightFormat::kSym3), LLM_SCALAR_ROWS(WeightFormat::kAsym3)},
-    {},  // panels
+    {UnpackCodes<WeightFormat::kSym4>, UnpackCodes<WeightFormat::kAsym4>, UnpackCodes<WeightFormat::kMin4>,
+     UnpackCodes<WeightFormat::kTwo4>, UnpackCodes<WeightFormat::kTwo4Asym>, UnpackCodes<WeightFormat::kInt8>,
+     UnpackCodes<WeightFormat::kSym2>, UnpackCodes<WeightFormat::kAsym2>, UnpackCodes<WeightFormat::kSym3>,
+     UnpackCodes<WeightFormat::kAsym3>},
     {},
     {Unpack<WeightFormat::kSym4>, Unpack<WeightFormat::kAsym4>, Unpack<WeightFormat::kMin4>,
      Unpack<WeightFormat::kTwo4>, Unpack<WeightFormat::kTwo4Asym>, Unpack<WeightFormat::kInt8>,

@@ -187,7 +187,6 @@ void RowsZmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
             DecodeOctet<F>(stream.at, low, high);
           }
           if constexpr (kPrefetch > 0)
-#pragma GCC unroll 4
             for (int i = 0; i < OctetBytes(F); i += kLine)
               _mm_prefetch(reinterpret_cast<const char*>(stream.at) + i + kPrefetch, _MM_HINT_T0);
           if constexpr (kShifted)

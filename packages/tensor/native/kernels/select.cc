@@ -7,6 +7,9 @@ namespace {
 
 constexpr CompiledTable kTables[] = {
 #if defined(__x86_64__)
+    {{"amx", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512Bf16Probe, &kAvx512Bf16,
+      &kAmxTiles},
+     &CpuFeatures::amx},
     {{"avx512_bf16", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512Bf16Probe,
       &kAvx512Bf16},
      &CpuFeatures::avx512_bf16},
@@ -18,6 +21,10 @@ constexpr CompiledTable kTables[] = {
     {{"avx2", &kAvx2Matmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas, &kAvx2Probe}, &CpuFeatures::avx2},
 #endif
     {{"scalar", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe}, nullptr},
+    // Tile registers in plain code: tests the amx table's kernels on every machine.
+    {{"amx_emulated", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe, nullptr,
+      &kEmulatedTiles},
+     nullptr},
 };
 
 }  // namespace

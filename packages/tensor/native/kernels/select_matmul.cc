@@ -7,7 +7,7 @@
 namespace llm {
 namespace {
 
-constexpr const char* kNames[] = {"rows", "panel", "float", "bf16"};
+constexpr const char* kNames[] = {"rows", "panel", "float", "bf16", "tiles", "bf16-tiles"};
 constexpr int kNotForced = -1;
 std::atomic<int> forced{kNotForced};
 
@@ -25,29 +25,38 @@ int PanelThreshold(const Weight& weight) {
   return kNever;
 }
 
-bool HasPanel(const KernelTable& table, const Weight& weight, int span) {
-  if (table.matmul->unpack_codes[PackedIndex(weight.format)] == nullptr) return false;
-  // Two-level sums of a span must stay exact in fp32: 1024 * 127 * 128 < 2^24.
-  constexpr int kExactOctets = 1024 / kOctet;
+// Panels hold whole spans, and two-level sums of a span must stay exact in fp32: 1024 * 127 * 128 < 2^24.
+bool SpansFitPanel(const Weight& weight, int span) {
+  static_assert(kCodePanelColumns * 127 * 128 < 1 << 24);
   const SegmentPlan plan = PlanSegments(LayoutOf(weight), span);
-  const int span_octets = plan.per_span * plan.octets;
-  return span_octets <= (weight.format == WeightFormat::kTwo4 ? kExactOctets : kCodePanelColumns / kOctet);
+  return plan.per_span * plan.octets * kOctet <= kCodePanelColumns;
 }
+
+// Rows that fill a tile's 2 x 16; below, tiles would multiply padding. Not measured: no machine with AMX was at hand.
+constexpr int kTileThreshold = 32;
 
 }  // namespace
 
 const char* NameOf(MatmulPath path) { return kNames[static_cast<int>(path)]; }
 
 MatmulChoice SelectMatmul(const KernelTable& table, Compute compute, const Weight& weight, int span, int rows) {
-  if (compute == Compute::kBf16)
+  if (compute == Compute::kBf16) {
+    if (table.tiles != nullptr && (rows >= kTileThreshold || table.bf16 == nullptr))
+      return {MatmulPath::kBf16Tiles, "bf16 factors were asked for, and rows fill tiles"};
     return table.bf16 != nullptr ? MatmulChoice{MatmulPath::kBf16, "bf16 factors were asked for"}
                                  : MatmulChoice{MatmulPath::kFloat, "no bf16 instructions in this table"};
+  }
   if (!IsPacked(weight.format)) return {MatmulPath::kFloat, "dense weights"};
   if (compute == Compute::kF32) return {MatmulPath::kFloat, "exact weights and sums were asked for"};
-  if (!HasPanel(table, weight, span)) return {MatmulPath::kRows, "the only int8 kernel for this table and format"};
+  const bool fits = SpansFitPanel(weight, span), tiles = table.tiles != nullptr && fits;
+  const bool panel = table.matmul->panel[PackedIndex(weight.format)][0] != nullptr && fits;
   const int force = forced.load(std::memory_order_relaxed);
-  if (force == static_cast<int>(MatmulPath::kRows) || force == static_cast<int>(MatmulPath::kPanel))
-    return {static_cast<MatmulPath>(force), "forced"};
+  const auto is_forced = [force](MatmulPath path) { return force == static_cast<int>(path); };
+  if (is_forced(MatmulPath::kRows)) return {MatmulPath::kRows, "forced"};
+  if (is_forced(MatmulPath::kPanel) && panel) return {MatmulPath::kPanel, "forced"};
+  if (is_forced(MatmulPath::kTiles) && tiles) return {MatmulPath::kTiles, "forced"};
+  if (tiles && rows >= kTileThreshold) return {MatmulPath::kTiles, "rows fill tiles"};
+  if (!panel) return {MatmulPath::kRows, "the only other int8 kernel for this table and format"};
   return rows < PanelThreshold(weight)
              ? MatmulChoice{MatmulPath::kRows, "decoding codes again for every 6 rows costs less than a panel"}
              : MatmulChoice{MatmulPath::kPanel, "many rows share one decoding"};
@@ -58,7 +67,7 @@ bool ForceMatmulPath(std::string_view name) {
     forced.store(kNotForced, std::memory_order_relaxed);
     return true;
   }
-  for (const MatmulPath path : {MatmulPath::kRows, MatmulPath::kPanel}) {
+  for (const MatmulPath path : {MatmulPath::kRows, MatmulPath::kPanel, MatmulPath::kTiles}) {
     if (name != NameOf(path)) continue;
     forced.store(static_cast<int>(path), std::memory_order_relaxed);
     return true;

@@ -11,5 +11,6 @@ extern const AttentionKernels kScalarAttention, kAvx2Attention, kAvx512fAttentio
 extern const BlasKernels kScalarBlas, kAvx2Blas, kAvx512fBlas;
 extern const ProbeKernels kScalarProbe, kAvx2Probe, kAvxVnniProbe, kAvx512fProbe, kAvx512VnniProbe, kAvx512Bf16Probe;
 extern const Bf16Kernels kAvx512Bf16;
+extern const TileKernels kAmxTiles, kEmulatedTiles;
 
 }  // namespace llm
