@@ -30,6 +30,7 @@
         ["target_arch=='x64'", {
           'dependencies': ['isa_avx2', 'isa_avx_vnni', 'isa_avx512f', 'isa_avx512_vnni', 'isa_avx512_bf16', 'isa_amx'],
         }],
+        ["target_arch=='arm64'", {'dependencies': ['isa_neon', 'isa_neon_dotprod']}],
         # The pool's threads outlive a worker_thread that was the only one to load the addon.
         ["OS=='linux'", {'ldflags': ['-Wl,-z,nodelete']}],
       ],
@@ -73,6 +74,21 @@
           'type': 'static_library',
           'sources': ["<!@(node native/sources.mjs amx)"],
           'variables': {'isa_flags': ["<!@(node native/sources.mjs flags amx)"]},
+        },
+      ],
+    }],
+    ["target_arch=='arm64'", {
+      'targets': [
+        {
+          'target_name': 'isa_neon',
+          'type': 'static_library',
+          'sources': ["<!@(node native/sources.mjs neon)"],
+        },
+        {
+          'target_name': 'isa_neon_dotprod',
+          'type': 'static_library',
+          'sources': ["<!@(node native/sources.mjs neon_dotprod)"],
+          'variables': {'isa_flags': ["<!@(node native/sources.mjs flags neon_dotprod)"]},
         },
       ],
     }],

@@ -16,5 +16,8 @@ export const instructionSets = {
     avx512_bf16: [...avx512f, '-mavx512vnni', '-mavx512bf16'],
     amx: [...avx512f, '-mavx512vnni', '-mamx-tile', '-mamx-int8', '-mamx-bf16'],
   },
-  arm64: {},
+  arm64: {
+    neon: [],
+    neon_dotprod: ['-march=armv8.2-a+dotprod'],
+  },
 };

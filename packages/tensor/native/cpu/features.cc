@@ -10,6 +10,11 @@
 #endif
 #endif
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace llm {
 namespace {
 
@@ -20,6 +25,7 @@ constexpr FeatureName kNames[] = {
     {"avx512_vnni", &CpuFeatures::avx512_vnni},
     {"avx512_bf16", &CpuFeatures::avx512_bf16},
     {"amx", &CpuFeatures::amx},
+    {"neon_dotprod", &CpuFeatures::neon_dotprod},
 };
 
 #if defined(__x86_64__)
@@ -74,9 +80,21 @@ CpuFeatures Detect() {
   return cpu;
 }
 
+#elif defined(__aarch64__)
+
+CpuFeatures Detect() {
+  CpuFeatures cpu;
+#if defined(__linux__)
+  cpu.neon_dotprod = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__APPLE__)
+  cpu.neon_dotprod = true;  // of every Mac with such a CPU
+#endif
+  return cpu;
+}
+
 #else
 
-// NEON belongs to every 64-bit ARM, and a WebAssembly engine without SIMD refuses the module: nothing to ask.
+// A WebAssembly engine without SIMD refuses the module: nothing to ask.
 CpuFeatures Detect() { return {}; }
 
 #endif

@@ -6,6 +6,7 @@
 namespace llm {
 
 extern const MatmulKernels kScalarMatmul, kAvx2Matmul, kAvxVnniMatmul, kAvx512fMatmul, kAvx512VnniMatmul;
+extern const MatmulKernels kNeonMatmul, kNeonDotprodMatmul;
 extern const VectorKernels kScalarVector, kAvx2Vector, kAvx512fVector;
 extern const AttentionKernels kScalarAttention, kAvx2Attention, kAvx512fAttention;
 extern const BlasKernels kScalarBlas, kAvx2Blas, kAvx512fBlas;
