@@ -42,6 +42,11 @@ export interface GenerateOptions {
    * By default the generation ends there.
    */
   readonly contextShift?: { readonly keep: number };
+  /**
+   * Guesses at the next tokens, so that a step gives several when they are right: from the text itself, or by the program's
+   * draft model. The output does not change; what does not gain time is given up by itself. Default 'none'.
+   */
+  readonly speculation?: 'none' | 'promptLookup' | 'draftModel';
 }
 
 /** The next tokens of one generation, in order; one or several. */
@@ -101,7 +106,15 @@ export function finishOf(end: NativeEnd): GenerationFinish {
   };
 }
 
-const generateOptionNames = ['maxTokens', 'sampling', 'stopTokens', 'logProbabilities', 'grammar', 'contextShift'];
+const generateOptionNames = [
+  'maxTokens',
+  'sampling',
+  'stopTokens',
+  'logProbabilities',
+  'grammar',
+  'contextShift',
+  'speculation',
+];
 const samplingOptionNames = [
   'temperature',
   'topK',
@@ -121,6 +134,7 @@ export function nativeGenerateOptions(options: GenerateOptions): NativeGenerateO
     ...nativeSamplingOptions(options.sampling ?? {}),
     grammar: options.grammar?.native,
     maxTokens: inRange('maxTokens', options.maxTokens, 1, 2 ** 31 - 1),
+    speculation: options.speculation ?? 'none',
     stopTokens: Int32Array.from(options.stopTokens ?? []),
     logProbabilities: options.logProbabilities ?? false,
     shiftKeep: options.contextShift ? inRange('keep', options.contextShift.keep, 0, 2 ** 31 - 1) : -1,

@@ -90,7 +90,7 @@ test('a worker thread that is terminated in the middle of a generation', async (
     });
     for (let request = 1; request <= 4; request++)
       program.generate(request, program.createSequence(), Int32Array.of(1, 2, 3), {
-        maxTokens: 2 ** 31 - 1, stopTokens: new Int32Array(), logProbabilities: false, shiftKeep: -1, temperature: 1, topK: 0, topP: 1,
+        maxTokens: 2 ** 31 - 1, stopTokens: new Int32Array(), logProbabilities: false, shiftKeep: -1, speculation: 'none', temperature: 1, topK: 0, topP: 1,
         minP: 0, repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0, seed: 1n,
         biasTokens: new Int32Array(), biasValues: new Float32Array(),
       });

@@ -28,6 +28,8 @@ export interface ProgramOptions {
   readonly debug?: boolean;
   /** Measure each instruction. */
   readonly profile?: boolean;
+  /** A smaller model with the same vocabulary, whose cache holds as long a context: see `speculation` of generate. */
+  readonly draft?: ProgramDescription;
   /** Remember when each thread worked on what, for `trace()`. */
   readonly trace?: boolean;
 }
@@ -84,7 +86,7 @@ export class Program implements AsyncDisposable {
    * @throws OutOfMemoryError if the arena or the cache cannot be allocated
    */
   constructor(description: ProgramDescription, options: ProgramOptions = {}) {
-    checkOptions(options, ['threads', 'decodeThreads', 'isa', 'debug', 'profile', 'trace'], 'new Program()');
+    checkOptions(options, ['threads', 'decodeThreads', 'isa', 'debug', 'profile', 'trace', 'draft'], 'new Program()');
     this.description = description;
     const { NativeProgram } = backend().addon;
     this.#native = translateErrors(
@@ -98,6 +100,7 @@ export class Program implements AsyncDisposable {
             debug: options.debug ?? false,
             profile: options.profile ?? false,
             trace: options.trace ?? false,
+            draft: options.draft,
           },
           (request, tokens, logProbabilities, end) => {
             this.#deliver(request, tokens, logProbabilities, end);

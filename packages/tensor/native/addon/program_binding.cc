@@ -47,6 +47,16 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     std::unique_ptr<Program> program = ReadProgram(env_, info[0]);
     if (program == nullptr) return;
     const Napi::Object given = info[1].As<Napi::Object>();
+    std::unique_ptr<Program> draft;
+    if (const Napi::Value description = Get(given, "draft"); !description.IsUndefined()) {
+      draft = ReadProgram(env_, description);
+      if (draft == nullptr) return;
+      if (draft->vocabulary != program->vocabulary) {
+        Fail(env_, "INVALID_ARGUMENT", "The draft model has another vocabulary.");
+        return;
+      }
+      has_draft_ = true;
+    }
     Engine::Options options;
     Executor::Options& executor = options.executor;
     const std::string isa = Get(given, "isa").As<Napi::String>().Utf8Value();
@@ -78,7 +88,7 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
       return;
     }
     napi_unref_threadsafe_function(env_, look_);
-    engine_ = Engine::Create(std::move(program), options);
+    engine_ = Engine::Create(std::move(program), std::move(draft), options);
     if (engine_ == nullptr) {
       Close();
       Fail(env_, "OUT_OF_MEMORY", "The arena or the cache does not fit into memory.");
@@ -342,6 +352,12 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     request->max_tokens = static_cast<int64_t>(number("maxTokens"));
     request->stop_tokens = Ints(Get(given, "stopTokens"));
     request->shift_keep = static_cast<int64_t>(number("shiftKeep"));
+    const std::string guesses = Get(given, "speculation").As<Napi::String>().Utf8Value();
+    if (guesses == "promptLookup") request->guesses = Request::Guesses::kLookUp;
+    if (guesses == "draftModel") {
+      if (!has_draft_) return Fail(env_, "INVALID_ARGUMENT", "The program has no draft model.");
+      request->guesses = Request::Guesses::kDraftModel;
+    }
     request->log_probabilities = Get(given, "logProbabilities").As<Napi::Boolean>().Value();
     request->sampler = std::make_unique<Sampler>(engine_->vector_kernels(), std::move(sampling), vocabulary);
     const Napi::Value grammar = Get(given, "grammar");
@@ -403,6 +419,7 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
   std::unordered_map<uint32_t, Napi::ObjectReference> outs_;  // what running requests write into
   napi_threadsafe_function look_ = nullptr;
   int expected_ = 0;
+  bool has_draft_ = false;
 };
 
 }  // namespace

@@ -10,13 +10,18 @@ double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 }  // namespace
 
-std::unique_ptr<Engine> Engine::Create(std::unique_ptr<Program> program, const Options& options) {
+std::unique_ptr<Engine> Engine::Create(std::unique_ptr<Program> program, std::unique_ptr<Program> draft,
+                                       const Options& options) {
   std::unique_ptr<Engine> engine(new Engine(std::move(program), options));
   const Program& p = *engine->program_;
   engine->pool_ = BlockPool::Create(p.cache, p.layers, p.kv_heads, p.blocks);
   if (engine->pool_ == nullptr) return nullptr;
   engine->executor_ = Executor::Create(p, *engine->pool_, options.executor);
   if (engine->executor_ == nullptr) return nullptr;
+  if (draft != nullptr) {
+    engine->draft_model_ = DraftModel::Create(std::move(draft), options.executor);
+    if (engine->draft_model_ == nullptr) return nullptr;
+  }
   engine->thread_ = EngineThread::Start([](void* self) { return static_cast<Engine*>(self)->Advance(); }, engine.get());
   return engine;
 }
@@ -181,6 +186,7 @@ void Engine::Stop() {
     const Locked locked(lock_);
     stopping_ = true;
     executor_->Interrupt();
+    if (draft_model_ != nullptr) draft_model_->Interrupt();
   }
   thread_->Wake();
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "program/block_pool.h"
+#include "program/drafter.h"
 #include "program/engine_thread.h"
 #include "program/executor.h"
 #include "program/instruction.h"
@@ -41,7 +42,9 @@ class Engine {
   static constexpr uint32_t kEngineItself = 0;
 
   // Null if the system refuses the memory. The program must have passed its check.
-  static std::unique_ptr<Engine> Create(std::unique_ptr<Program> program, const Options& options);
+  // `draft` may be null.
+  static std::unique_ptr<Engine> Create(std::unique_ptr<Program> program, std::unique_ptr<Program> draft,
+                                        const Options& options);
   // Waits for the thread. Running requests are interrupted, without news.
   ~Engine();
 
@@ -83,21 +86,23 @@ class Engine {
   Engine(std::unique_ptr<Program> program, const Options& options);
 
   bool Advance();
+  void Guess();
   void EndCancelled();
   void Admit();
   void Plan();
   void PlanDecoding();
   void PlanPrompts();
   void Add(Request& request, int count);
+  bool EmitToken(Request& request, const SampleResult& result);
   bool MakeRoom(Request& request);
   bool Hopeless();
   void BlocksReleased();
   void Preempt(Request& request);
   bool ShiftBlocks(Sequence& sequence, int64_t keep_blocks, int64_t drop_blocks);
   bool ShiftFull(Request& request);
-  void Commit();
+  void Commit(double seconds);
   void CommitForward(Request& request);
-  void CommitToken(Request& request);
+  void CommitTokens(Request& request, double seconds);
 
   void EndRequest(Request& request, FinishReason reason);
   void Fail(Request& request, const char* code, double a = 0, double b = 0, std::string text = {});
@@ -110,6 +115,7 @@ class Engine {
   const Options options_;
   std::unique_ptr<BlockPool> pool_;
   std::unique_ptr<Executor> executor_;
+  std::unique_ptr<DraftModel> draft_model_;
 
   // Guards all below but step_, which is the thread's own while a step runs.
   Lock lock_;
@@ -130,6 +136,7 @@ class Engine {
   bool notified_ = false;
 
   Step step_;
+  std::vector<int32_t> text_;             // that guesses are made for
   std::unique_ptr<EngineThread> thread_;  // last: it uses the others
 };
 

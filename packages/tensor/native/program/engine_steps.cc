@@ -13,6 +13,8 @@ namespace {
 constexpr int kPromptTokensBesideOthers = 128;
 // A prompt's share of a step is not smaller, while there is room.
 constexpr int kSmallestShare = 16;
+// Requests that generate in one step, beyond which nothing is guessed.
+constexpr size_t kDecodingWithGuesses = 2;
 
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -20,6 +22,7 @@ double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 bool Engine::Advance() {
   bool worked = false, stop = false;
+  Guess();
   {
     const Locked locked(lock_);
     if (stopped_) return false;
@@ -38,7 +41,7 @@ bool Engine::Advance() {
     if (done) {
       ++steps_;
       tokens_ += step_.rows();
-      Commit();
+      Commit(Now() - began);
     } else {
       for (Request* request : in_step_) request->sequence->Rollback();
     }
@@ -110,7 +113,39 @@ void Engine::PlanDecoding() {
   for (Request* request : decoding) {
     if (step_.rows() == program_->max_tokens) return;
     if (std::none_of(running_.begin(), running_.end(), [&](const auto& r) { return r.get() == request; })) continue;
-    if (MakeRoom(*request)) Add(*request, 1);
+    if (!MakeRoom(*request)) continue;
+    const size_t room = static_cast<size_t>(program_->max_tokens - step_.rows() - 1);
+    if (request->draft.size() > room) request->draft.resize(room);
+    if (!request->sequence->Reserve(1 + static_cast<int64_t>(request->draft.size()))) request->draft.clear();
+    Add(*request, 1);
+  }
+}
+
+// Without the lock: a draft model takes its time. Nobody else changes what is running.
+void Engine::Guess() {
+  size_t decoding = 0;
+  for (const std::unique_ptr<Request>& request : running_) decoding += request->decoding() ? 1 : 0;
+  for (const std::unique_ptr<Request>& request : running_) {
+    request->draft.clear();
+    // A grammar says what may come next only once it has seen what came before.
+    if (!request->decoding() || request->guesses == Request::Guesses::kNone || request->constraint != nullptr ||
+        decoding > kDecodingWithGuesses)
+      continue;
+    const int64_t room = std::min(program_->context - request->sequence->length() - 1,
+                                  request->max_tokens - request->finish.generated_tokens - 1);
+    const int wanted = static_cast<int>(std::clamp<int64_t>(room, 0, request->speculation.Wanted()));
+    if (wanted == 0) continue;
+    const double began = Now();
+    const std::span<const int32_t> before = request->sequence->tokens();
+    text_.assign(before.begin(), before.end());
+    text_.push_back(request->feed[request->fed]);
+    if (request->guesses == Request::Guesses::kLookUp) {
+      LookUp(text_, wanted, &request->draft);
+    } else {
+      if (request->draft_sequence == nullptr) request->draft_sequence = draft_model_->NewSequence();
+      draft_model_->Guess(*request->draft_sequence, text_, wanted, &request->draft);
+    }
+    request->draft_seconds = Now() - began;
   }
 }
 
@@ -135,24 +170,32 @@ void Engine::Add(Request& request, int count) {
   const int first_row = step_.rows();
   const std::span<const int32_t> tokens = std::span<const int32_t>(request.feed).subspan(request.fed, count);
   sequence.Append(tokens);
-  step_.segments.push_back({sequence.table(), sequence.length(), first_row, count});
+  const std::span<const int32_t> draft = request.draft;
+  sequence.Append(draft);
+  const int rows = count + static_cast<int>(draft.size());
+  step_.segments.push_back({sequence.table(), sequence.length(), first_row, rows});
   step_.tokens.insert(step_.tokens.end(), tokens.begin(), tokens.end());
-  for (int i = 0; i < count; ++i) step_.positions.push_back(sequence.length() + i);
+  step_.tokens.insert(step_.tokens.end(), draft.begin(), draft.end());
+  for (int i = 0; i < rows; ++i) step_.positions.push_back(sequence.length() + i);
 
   request.planned = count;
   request.first_job = static_cast<int>(step_.outputs.size());
   const size_t end = request.fed + count;
   if (request.generates) {
     if (end == request.feed.size()) {
-      OutputJob job;
-      job.row = step_.rows() - 1;
-      job.sampler = request.sampler.get();
-      job.request.history = sequence.tokens();
-      job.request.prompt_tokens = request.prompt_end;
-      job.request.draw = static_cast<uint64_t>(request.finish.generated_tokens);
-      job.request.log_probability = request.log_probabilities;
-      if (request.constraint) job.request.allowed = request.constraint->Allowed().data();
-      step_.outputs.push_back(job);
+      for (size_t i = 0; i <= draft.size(); ++i) {
+        OutputJob job;
+        job.row = first_row + count - 1 + static_cast<int>(i);
+        job.sampler = request.sampler.get();
+        job.request.history = sequence.tokens().first(sequence.tokens().size() - (draft.size() - i));
+        job.request.prompt_tokens = request.prompt_end;
+        job.request.draw = static_cast<uint64_t>(request.finish.generated_tokens) + i;
+        job.request.log_probability = request.log_probabilities;
+        if (request.constraint) job.request.allowed = request.constraint->Allowed().data();
+        job.guess = i < draft.size() ? draft[i] : -1;
+        job.follows = i > 0;
+        step_.outputs.push_back(job);
+      }
     }
   } else {
     const size_t width = request.hidden ? program_->buffers[program_->hidden].width : program_->vocabulary;
@@ -204,17 +247,19 @@ void Engine::Preempt(Request& request) {
   feed.insert(feed.end(), request.feed.begin() + static_cast<std::ptrdiff_t>(request.fed), request.feed.end());
   request.feed = std::move(feed);
   request.fed = 0;
+  request.draft.clear();
   request.sequence->Truncate(0);
 }
 
-void Engine::Commit() {
+void Engine::Commit(double seconds) {
   for (Request* request : in_step_) {
-    request->sequence->Commit(request->planned);
     request->fed += static_cast<size_t>(request->planned);
-    if (request->generates)
-      CommitToken(*request);
-    else
+    if (request->generates) {
+      CommitTokens(*request, seconds);
+    } else {
+      request->sequence->Commit(request->planned);
       CommitForward(*request);
+    }
   }
   std::erase_if(running_, [](const std::unique_ptr<Request>& request) { return request->sequence == nullptr; });
 }
@@ -228,36 +273,67 @@ void Engine::CommitForward(Request& request) {
   if (request.fed == request.feed.size()) EndRequest(request, FinishReason::kLength);
 }
 
-void Engine::CommitToken(Request& request) {
+// The token that follows the step's, and, as long as guesses were right, those that follow them.
+void Engine::CommitTokens(Request& request, double seconds) {
+  Sequence& sequence = *request.sequence;
+  sequence.Commit(request.planned);
   if (request.jobs == 0) return;
-  const SampleResult& result = step_.outputs[request.first_job].result;
-  if (result.status == SampleStatus::kNotFinite) return FailNotFinite(request);
-  if (result.status == SampleStatus::kNothingAllowed) return Fail(request, "NO_TOKEN_ALLOWED");
+  const auto guesses = static_cast<int>(request.draft.size());
+  int right = 0;
+  for (;; ++right) {
+    const SampleResult& result = step_.outputs[request.first_job + right].result;
+    if (!EmitToken(request, result)) return;
+    if (right == guesses || result.token != request.draft[right]) break;
+    sequence.Commit(1);
+  }
+  sequence.Rollback();
+  request.feed.assign(1, step_.outputs[request.first_job + right].result.token);
+  request.fed = 0;
+  if (guesses > 0) {
+    request.finish.drafted_tokens += guesses;
+    request.finish.accepted_tokens += right;
+    request.speculation.GuessedStep(seconds + request.draft_seconds, guesses, right);
+  } else if (request.finish.generated_tokens > 1) {
+    request.speculation.PlainStep(seconds);
+  }
+  request.draft.clear();
+  if (sequence.length() == program_->context && !ShiftFull(request)) EndRequest(request, FinishReason::kContext);
+}
 
+// False if that is the request's end.
+bool Engine::EmitToken(Request& request, const SampleResult& result) {
+  const auto ends = [&](FinishReason reason) {
+    request.sequence->Rollback();
+    EndRequest(request, reason);
+    return false;
+  };
+  if (result.status != SampleStatus::kOk) {
+    request.sequence->Rollback();
+    if (result.status == SampleStatus::kNotFinite)
+      FailNotFinite(request);
+    else
+      Fail(request, "NO_TOKEN_ALLOWED");
+    return false;
+  }
   const double now = Now();
   if (request.finish.generated_tokens == 0) request.finish.prompt_seconds = now - request.submitted;
   request.finish.generate_seconds = now - request.submitted - request.finish.prompt_seconds;
-  const int32_t token = result.token;
-  if (std::find(request.stop_tokens.begin(), request.stop_tokens.end(), token) != request.stop_tokens.end()) {
-    request.finish.stop_token = token;
-    return EndRequest(request, FinishReason::kStop);
+  if (std::find(request.stop_tokens.begin(), request.stop_tokens.end(), result.token) != request.stop_tokens.end()) {
+    request.finish.stop_token = result.token;
+    return ends(FinishReason::kStop);
   }
   ++request.finish.generated_tokens;
   {
     const Locked locked(event_lock_);
     Event& news = News(request.id);
-    news.tokens.push_back(token);
+    news.tokens.push_back(result.token);
     if (request.log_probabilities) news.log_probabilities.push_back(result.log_probability);
   }
   if (request.constraint) {
-    request.constraint->Accept(token);
-    if (request.constraint->Complete()) return EndRequest(request, FinishReason::kStop);
+    request.constraint->Accept(result.token);
+    if (request.constraint->Complete()) return ends(FinishReason::kStop);
   }
-  if (request.finish.generated_tokens == request.max_tokens) return EndRequest(request, FinishReason::kLength);
-  if (request.sequence->length() == program_->context && !ShiftFull(request))
-    return EndRequest(request, FinishReason::kContext);
-  request.feed.assign(1, token);
-  request.fed = 0;
+  return request.finish.generated_tokens < request.max_tokens || ends(FinishReason::kLength);
 }
 
 // Half of what need not stay makes room. False if that is not wanted, or nothing.

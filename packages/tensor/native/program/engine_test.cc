@@ -95,7 +95,7 @@ class Client {
     options.executor.threads = options.executor.decode_threads = threads;
     options.notify = [](void* self) { static_cast<Client*>(self)->looks_.fetch_add(1); };
     options.context = this;
-    engine = Engine::Create(SmallProgram(), options);
+    engine = Engine::Create(SmallProgram(), nullptr, options);
     CHECK(engine != nullptr);
   }
 

@@ -109,27 +109,38 @@ bool Executor::Sync(Worker& w) {
 }
 
 void Executor::RunOutputs(Worker& w) {
-  const VectorKernels& vector = *kernels_.vector;
   const double began = options_.trace ? Now() : 0;
-  queue_->Run(w.part, w.parts, w.calls++, chunk_rows_, 1, 1, [&](int index, int) {
-    OutputJob& job = step_->outputs[chunk_begin_ + index];
-    if (job.hidden != nullptr) {
-      const bool outputs = program_.buffers[program_.hidden].outputs;
-      const int width = Width(program_.hidden);
-      std::memcpy(job.hidden, RowOf(program_.hidden, outputs ? index : job.row), sizeof(float) * width);
-      if (!vector.all_finite(job.hidden, width)) job.result.status = SampleStatus::kNotFinite;
-    }
-    float* const logits = RowOf(program_.logits, index);
-    if (job.logits != nullptr) {
-      std::memcpy(job.logits, logits, sizeof(float) * program_.vocabulary);
-      if (!vector.all_finite(logits, program_.vocabulary)) job.result.status = SampleStatus::kNotFinite;
-    }
-    if (job.sampler != nullptr) {
-      job.request.logits = logits;
-      job.result = job.sampler->Sample(job.request);
+  queue_->Run(w.part, w.parts, w.calls++, chunk_rows_, 1, 1, [&](int first, int) {
+    // Jobs that follow others are done by whoever does those.
+    if (step_->outputs[chunk_begin_ + first].follows && first > 0) return;
+    for (int index = first; index < chunk_rows_ && (index == first || step_->outputs[chunk_begin_ + index].follows);
+         ++index) {
+      RunOutput(index);
+      const OutputJob& job = step_->outputs[chunk_begin_ + index];
+      if (job.sampler != nullptr && job.result.token != job.guess) return;
     }
   });
   if (options_.trace) Record(w, -1, began);
+}
+
+void Executor::RunOutput(int index) {
+  const VectorKernels& vector = *kernels_.vector;
+  OutputJob& job = step_->outputs[chunk_begin_ + index];
+  if (job.hidden != nullptr) {
+    const bool outputs = program_.buffers[program_.hidden].outputs;
+    const int width = Width(program_.hidden);
+    std::memcpy(job.hidden, RowOf(program_.hidden, outputs ? index : job.row), sizeof(float) * width);
+    if (!vector.all_finite(job.hidden, width)) job.result.status = SampleStatus::kNotFinite;
+  }
+  float* const logits = RowOf(program_.logits, index);
+  if (job.logits != nullptr) {
+    std::memcpy(job.logits, logits, sizeof(float) * program_.vocabulary);
+    if (!vector.all_finite(logits, program_.vocabulary)) job.result.status = SampleStatus::kNotFinite;
+  }
+  if (job.sampler != nullptr) {
+    job.request.logits = logits;
+    job.result = job.sampler->Sample(job.request);
+  }
 }
 
 void Executor::Row(Worker& w, const Instruction& ins, int row) {

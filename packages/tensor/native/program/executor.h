@@ -104,6 +104,7 @@ class Executor {
   void RunPart(int part, int parts);
   bool RunInstructions(Worker& w, int begin, int end);
   void RunOutputs(Worker& w);
+  void RunOutput(int index);
   bool Sync(Worker& w);
 
   void Row(Worker& w, const Instruction& ins, int row);

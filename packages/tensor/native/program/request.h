@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "program/sequence.h"
+#include "program/speculation.h"
 #include "sampling/sampler.h"
 #include "sampling/token_constraint.h"
 
@@ -56,6 +57,7 @@ struct Request {
   int64_t max_tokens = 0;
   std::vector<int32_t> stop_tokens;
   bool log_probabilities = false;
+  enum class Guesses : uint8_t { kNone, kLookUp, kDraftModel } guesses = Guesses::kNone;
   int64_t shift_keep = -1;  // tokens at the start that stay when the context is full; -1: generation ends there
   std::unique_ptr<Sampler> sampler;
   std::optional<TokenConstraint> constraint;
@@ -67,6 +69,10 @@ struct Request {
   size_t prompt_end = 0;   // tokens of the sequence that were not generated
   int planned = 0;         // tokens in the running step
   int first_job = 0, jobs = 0;
+  std::vector<int32_t> draft;  // guesses after the feed in the running step
+  double draft_seconds = 0;    // spent on them
+  Speculation speculation;
+  std::unique_ptr<Sequence> draft_sequence;  // of the draft model
   double submitted = 0, began = 0, last = 0;
   Finish finish;
 

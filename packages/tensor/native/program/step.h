@@ -23,7 +23,10 @@ struct OutputJob {
   float* hidden = nullptr;  // [width of the hidden buffer]
   Sampler* sampler = nullptr;
   SampleRequest request;  // its logits are filled in
-  SampleResult result;    // kNotFinite also for logits that were only copied
+  // The next job samples after this guess at this one's token, with the same sampler: it is done if the guess is right.
+  int32_t guess = -1;
+  bool follows = false;  // such a guess of the job before
+  SampleResult result;   // kNotFinite also for logits that were only copied
 };
 
 struct Step {

@@ -42,6 +42,7 @@ export interface NativeGenerateOptions extends NativeSamplingOptions {
   readonly logProbabilities: boolean;
   /** Negative: the end of the context ends the generation. */
   readonly shiftKeep: number;
+  readonly speculation: 'none' | 'promptLookup' | 'draftModel';
 }
 
 export interface NativeSamplingOptions {
@@ -78,6 +79,7 @@ export interface NativeProgramOptions {
   readonly debug: boolean;
   readonly profile: boolean;
   readonly trace: boolean;
+  readonly draft: ProgramDescription | undefined;
 }
 
 /** News of one request: tokens, or its end, or both. */
