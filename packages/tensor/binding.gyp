@@ -24,7 +24,9 @@
       'target_name': 'tensor',
       # The headers alone: depending on node-addon-api's own gyp target would litter packages/node_modules.
       'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],
-      'defines': ['NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_ENABLE_MAYBE'],
+      'defines': ['NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_ENABLE_MAYBE',
+                  # A worker that is terminated takes no exceptions: that is no reason to end the process.
+                  'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
       'sources': ["<!@(node native/sources.mjs baseline)"],
       'conditions': [
         ["target_arch=='x64'", {

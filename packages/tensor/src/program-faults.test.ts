@@ -95,7 +95,7 @@ test('a worker thread that is terminated in the middle of a generation', async (
         biasTokens: new Int32Array(), biasValues: new Float32Array(),
       });
   `;
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 12; round++) {
     const worker = new Worker(source, { eval: true, workerData: { package: new URL('..', import.meta.url).pathname } });
     const tokens = await new Promise<number>((resolve, reject) => {
       worker.once('message', resolve);

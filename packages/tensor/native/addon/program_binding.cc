@@ -142,7 +142,7 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     if (engine_ == nullptr) return;
     const Napi::HandleScope scope(env_);
     [[maybe_unused]] const Napi::Object self = Value();  // stays until the end of this
-    Napi::Error thrown;
+    napi_value thrown = nullptr;
     const std::vector<Event> events = engine_->TakeEvents();
     for (const Event& event : events) {
       const Napi::Value undefined = env_.Undefined();
@@ -155,7 +155,8 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
       }
       if (event.request == Engine::kEngineItself) Close();
       const auto result = listener_.Call({Napi::Number::New(env_, event.request), tokens, log_probabilities, end});
-      if (result.IsNothing()) thrown = env_.GetAndClearPendingException();
+      // Also when a worker is being terminated: then no call succeeds any more.
+      if (result.IsNothing()) napi_get_and_clear_last_exception(env_, &thrown);
       if (event.finished) Done();
     }
     if (engine_ != nullptr) {
@@ -164,12 +165,13 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
       // It holds the program in JavaScript, which holds this object.
       listener_.Reset();
     }
-    if (!thrown.IsEmpty()) thrown.ThrowAsJavaScriptException();
+    if (thrown != nullptr) napi_throw(env_, thrown);
   }
 
   template <class Array, class T>
   Napi::Value ToArray(const std::vector<T>& values) {
     Array array = Array::New(env_, values.size());
+    if (array.IsEmpty()) return env_.Undefined();  // the environment is ending
     std::copy(values.begin(), values.end(), array.Data());
     return array;
   }

@@ -128,7 +128,7 @@ void Engine::Guess() {
   for (const std::unique_ptr<Request>& request : running_) {
     request->draft.clear();
     // A grammar says what may come next only once it has seen what came before.
-    if (!request->decoding() || request->guesses == Request::Guesses::kNone || request->constraint != nullptr ||
+    if (!request->decoding() || request->guesses == Request::Guesses::kNone || request->constraint.has_value() ||
         decoding > kDecodingWithGuesses)
       continue;
     const int64_t room = std::min(program_->context - request->sequence->length() - 1,
