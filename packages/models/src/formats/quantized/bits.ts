@@ -30,6 +30,32 @@ export function unpackStream(
   }
 }
 
+/** Columns of a matrix of words that are unpacked side by side: a cache line of them. */
+const SIDE_BY_SIDE = 16;
+
+/** [count · bits / 32, rows] words as [rows, count] codes: `unpackStream` of every column, in an order that suits caches. */
+export function unpackColumns(words: Uint32Array, bits: number, rows: number, count: number, out: Uint8Array): void {
+  if (32 % bits !== 0) {
+    for (let row = 0; row < rows; row++) unpackStream(words, row, rows, bits, out, row * count, count);
+    return;
+  }
+  const perWord = 32 / bits;
+  const mask = (1 << bits) - 1;
+  for (let begin = 0; begin < rows; begin += SIDE_BY_SIDE) {
+    const end = Math.min(rows, begin + SIDE_BY_SIDE);
+    for (let at = 0; at < count; at += perWord) {
+      for (let row = begin; row < end; row++) {
+        let word = words[(at / perWord) * rows + row] as number;
+        const to = row * count + at;
+        for (let i = 0; i < perWord; i++) {
+          out[to + i] = word & mask;
+          word >>>= bits;
+        }
+      }
+    }
+  }
+}
+
 /** The inverse of `unpackStream`. */
 export function packStream(
   codes: Uint8Array,

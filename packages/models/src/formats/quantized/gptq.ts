@@ -1,6 +1,6 @@
 import type { TensorInfo } from '../../checkpoint.ts';
 import { withShape } from '../../stored-file.ts';
-import { unpackStream, wordCount } from './bits.ts';
+import { unpackColumns, unpackStream, wordCount } from './bits.ts';
 import type { QuantizedCodes, QuantizedLinear } from './linear.ts';
 import { readFloats, readWords, transposeFloats, type TensorParts } from './tensor-parts.ts';
 
@@ -63,7 +63,7 @@ function load(
 ): QuantizedCodes {
   const codes = new Uint8Array(rows * columns);
   const words = readWords(tensors.qweight);
-  for (let row = 0; row < rows; row++) unpackStream(words, row, rows, bits, codes, row * columns, columns);
+  unpackColumns(words, bits, rows, columns, codes);
   const zeroPoints = zeroPointsOf(readWords(tensors.qzeros), bits, rows, groups, options);
   const scales = transposeFloats(readFloats(tensors.scales), groups, rows);
   const groupOf = tensors.gIdx && actOrder(parts, tensors.gIdx, groups, groupSize);

@@ -3,6 +3,7 @@ import { packMatrix, type PackedFormat } from '@llm/tensor';
 import type { CheckpointFormat, TensorInfo } from '../../checkpoint.ts';
 import { largestDifference } from '../../compare-matrix.ts';
 import { halfMatrix } from '../../dense-matrix.ts';
+import { floatToHalf, halfToFloat } from '../../number-formats.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 import type { DenseWeights } from '../safetensors/weights.ts';
 import { dequantizeRows, type QuantizedCodes, type QuantizedLinear } from './linear.ts';
@@ -39,7 +40,9 @@ export class QuantizedWeights implements WeightSource {
     const codes = linear.load();
     const format = packedFormat(codes);
     const matrix = format ? pack(format, codes) : halfMatrix(codes.rows, codes.columns, () => pieces(codes));
-    const largestError = largestDifference(matrix, pieces(codes));
+    // Packed codes are the same integers: only scales that are no float16 change anything.
+    const exact = format !== undefined && codes.scales.every((scale) => halfToFloat(floatToHalf(scale)) === scale);
+    const largestError = exact ? 0 : largestDifference(matrix, pieces(codes));
     return {
       matrix,
       conversion: { from: tensor.dtype, to: matrix.format, lossless: largestError === 0, largestError },
