@@ -18,6 +18,7 @@ export {
   WriteError,
 } from './errors.ts';
 export { convert, type ConversionOptions, type ConversionTarget } from './convert/convert.ts';
+export type { FolderTarget } from './convert/to-folder.ts';
 export type { ConversionReport, ConvertedWeight } from './convert/report.ts';
 export { PACKED_METADATA } from './formats/packed/weights.ts';
 export { writeAtomically, type AtomicFile } from './formats/atomic-file.ts';

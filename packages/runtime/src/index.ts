@@ -3,6 +3,7 @@ export { Generation, type FinishReason, type GenerationPart, type Usage } from '
 export { Session } from './session.ts';
 export {
   loadDefaults,
+  type LoadDefaults,
   type GenerateOptions,
   type KvCacheOptions,
   type LoadOptions,
@@ -16,7 +17,9 @@ export type { MemoryEstimate } from './memory.ts';
 export { EmptyContinuationError, MemoryLimitError, NoChatTemplateError, UnsupportedGraphError } from './errors.ts';
 export { compile, planProgram, type CompileOptions, type ProgramPlan, type Results } from './compile/compile.ts';
 export type { MemoryPlan } from './compile/plan-memory.ts';
-export type { WeightFormat, Weights } from './compile/weights.ts';
+export type { Stages } from './compile/schedule.ts';
+export type { Operation, Lowering } from './compile/operation.ts';
+export type { RowRange, WeightFormat, Weights } from './compile/weights.ts';
 export {
   benchmarkProgram,
   benchmarkSynthetic,

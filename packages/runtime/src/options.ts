@@ -62,7 +62,9 @@ export const loadDefaults: LoadDefaults = {
   kvCache: { type: 'f16' },
 };
 
-type LoadDefaults = Required<Pick<LoadOptions, 'weights' | 'groupSize' | 'scheme' | 'compute' | 'maxTokensPerStep'>> & {
+export type LoadDefaults = Required<
+  Pick<LoadOptions, 'weights' | 'groupSize' | 'scheme' | 'compute' | 'maxTokensPerStep'>
+> & {
   readonly kvCache: Required<Pick<KvCacheOptions, 'type'>>;
 };
 

@@ -7,15 +7,13 @@ export interface VectorOptions {
   readonly isa?: string;
 }
 
-type Floats = Float32Array<ArrayBuffer>;
-
 /** Functions of one number each, element by element; `gelu` is the one with erf. */
 export type UnaryFunction = 'silu' | 'gelu' | 'geluTanh' | 'relu' | 'exp' | 'tanh';
 /** Functions of two numbers; `siluMul` and its like are f(x) y. */
 export type BinaryFunction = 'add' | 'mul' | 'siluMul' | 'geluMul' | 'geluTanhMul' | 'reluMul';
 
 /** f(x), in new memory. */
-export function mapUnary(f: UnaryFunction, x: Float32Array, options: VectorOptions = {}): Floats {
+export function mapUnary(f: UnaryFunction, x: Float32Array, options: VectorOptions = {}): Float32Array<ArrayBuffer> {
   return filled(x.length, (out) => {
     backend().addon.mapVectors(kernelsFor(options.isa), f, x, undefined, out);
   });
@@ -25,29 +23,44 @@ export function mapUnary(f: UnaryFunction, x: Float32Array, options: VectorOptio
  * f(x, y), in new memory.
  * @throws {@link ShapeMismatchError} if x and y differ in length
  */
-export function mapBinary(f: BinaryFunction, x: Float32Array, y: Float32Array, options: VectorOptions = {}): Floats {
+export function mapBinary(
+  f: BinaryFunction,
+  x: Float32Array,
+  y: Float32Array,
+  options: VectorOptions = {},
+): Float32Array<ArrayBuffer> {
   return filled(x.length, (out) => {
     backend().addon.mapVectors(kernelsFor(options.isa), f, x, y, out);
   });
 }
 
 /** factor x */
-export function scaleVector(x: Float32Array, factor: number, options: VectorOptions = {}): Floats {
+export function scaleVector(x: Float32Array, factor: number, options: VectorOptions = {}): Float32Array<ArrayBuffer> {
   return filled(x.length, (out) => backend().addon.mapWithNumbers(kernelsFor(options.isa), 'scale', x, factor, 0, out));
 }
 
 /** cap tanh(x / cap) */
-export function softcapVector(x: Float32Array, cap: number, options: VectorOptions = {}): Floats {
+export function softcapVector(x: Float32Array, cap: number, options: VectorOptions = {}): Float32Array<ArrayBuffer> {
   return filled(x.length, (out) => backend().addon.mapWithNumbers(kernelsFor(options.isa), 'softcap', x, cap, 0, out));
 }
 
 /** min(high, max(low, x)); NaN stays NaN. */
-export function clampVector(x: Float32Array, low: number, high: number, options: VectorOptions = {}): Floats {
+export function clampVector(
+  x: Float32Array,
+  low: number,
+  high: number,
+  options: VectorOptions = {},
+): Float32Array<ArrayBuffer> {
   return filled(x.length, (out) => backend().addon.mapWithNumbers(kernelsFor(options.isa), 'clamp', x, low, high, out));
 }
 
 /** y + factor x, each product and sum rounded once */
-export function addScaled(y: Float32Array, x: Float32Array, factor: number, options: VectorOptions = {}): Floats {
+export function addScaled(
+  y: Float32Array,
+  x: Float32Array,
+  factor: number,
+  options: VectorOptions = {},
+): Float32Array<ArrayBuffer> {
   const out = Float32Array.from(y);
   translateErrors(() => backend().addon.mapWithNumbers(kernelsFor(options.isa), 'axpy', x, factor, 0, out));
   return out;
@@ -59,7 +72,7 @@ export function expSum(
   shift: number,
   factor: number,
   options: VectorOptions = {},
-): { readonly sum: number; readonly terms: Floats } {
+): { readonly sum: number; readonly terms: Float32Array<ArrayBuffer> } {
   let sum = 0;
   const terms = filled(x.length, (out) => {
     sum = backend().addon.mapWithNumbers(kernelsFor(options.isa), 'expSum', x, shift, factor, out) ?? 0;
@@ -91,7 +104,7 @@ export function rmsNormRows(
   weight: Float32Array,
   epsilon: number,
   options: VectorOptions = {},
-): Floats {
+): Float32Array<ArrayBuffer> {
   return filled(x.length, (out) => {
     backend().addon.normRows(kernelsFor(options.isa), x, weight, undefined, false, epsilon, out);
   });
@@ -108,7 +121,7 @@ export function layerNormRows(
   bias: Float32Array | undefined,
   epsilon: number,
   options: VectorOptions = {},
-): Floats {
+): Float32Array<ArrayBuffer> {
   return filled(x.length, (out) => {
     backend().addon.normRows(kernelsFor(options.isa), x, weight, bias, true, epsilon, out);
   });
@@ -125,7 +138,7 @@ export function ropeHeads(
   cosSin: Float32Array,
   interleaved: boolean,
   options: VectorOptions = {},
-): Floats {
+): Float32Array<ArrayBuffer> {
   const out = Float32Array.from(heads);
   translateErrors(() => {
     backend().addon.ropeHeads(kernelsFor(options.isa), out, headDim, cosSin, interleaved);
@@ -133,7 +146,7 @@ export function ropeHeads(
   return out;
 }
 
-function filled(length: number, fill: (out: Floats) => unknown): Floats {
+function filled(length: number, fill: (out: Float32Array<ArrayBuffer>) => unknown): Float32Array<ArrayBuffer> {
   const out = new Float32Array(length);
   translateErrors(() => fill(out));
   return out;
