@@ -173,6 +173,16 @@ describe('generate', () => {
     expect(() => model.generate([{ role: 'user', content: 'Hi' }])).toThrow(NoChatTemplateError);
   });
 
+  test('a prompt that begins like an earlier one reuses its part of the cache', async () => {
+    const story = Array.from({ length: 150 }, (_, i) => 300 + ((i * 7) % 500));
+    await model.generate([...story, 261], { maxTokens: 2 }).text;
+    const again = model.generate([...story, 265], { maxTokens: 10, stopTokens: [] });
+    // Whole blocks are found again.
+    expect((await again.usage).cachedTokens).toBe(128);
+    await using fresh = await Model.load(demoModel(), { threads: 1 });
+    expect(await again.tokens).toEqual(await fresh.generate([...story, 265], { maxTokens: 10, stopTokens: [] }).tokens);
+  });
+
   test('many at once say what each says alone', async () => {
     const prompts = ['Once upon a time', 'The little dog', 'One day, Lily', 'Tom and his', 'A big red ball', 'Ben had'];
     const alone: string[] = [];
