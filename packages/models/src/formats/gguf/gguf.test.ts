@@ -1,3 +1,4 @@
+import { gguf } from '@huggingface/gguf';
 import { afterAll, expect, test } from '@jest/globals';
 import { LlmError, Storage } from '@llm/tensor';
 import { createHash } from 'node:crypto';
@@ -83,6 +84,18 @@ test('a small model: configuration, weights in the order of the checkpoint, toke
   expect(tokenizer.decode([1, 5, 3, 2])).toBe('aa');
   expect(checkpoint.chatTemplate()?.render([{ role: 'user', content: 'hello' }])).toBe('<s>hello');
   checkpoint.checkFinite();
+});
+
+test('another reader finds what was written', async () => {
+  await writeGguf(path, metadata, tensors);
+  const other = await gguf(path, { allowLocalFile: true });
+  const found = other.metadata as unknown as Record<string, unknown>;
+  expect(found['llama.embedding_length']).toBe(hidden);
+  expect(found['tokenizer.ggml.tokens']).toEqual(metadata.get('tokenizer.ggml.tokens')?.value);
+  expect(found['tokenizer.chat_template']).toBe(metadata.get('tokenizer.chat_template')?.value);
+  const seen = other.tensorInfos.map(({ name, shape, offset }) => [name, shape.map(Number).reverse(), Number(offset)]);
+  const start = Math.min(...readGgufHeader(path).tensors.map(({ offset }) => offset));
+  expect(seen).toEqual(readGgufHeader(path).tensors.map(({ name, shape, offset }) => [name, shape, offset - start]));
 });
 
 test('NaN in the weights is found when asked for', async () => {
