@@ -7,8 +7,8 @@ namespace llm {
 
 extern const MatmulKernels kScalarMatmul, kAvx2Matmul, kAvxVnniMatmul, kAvx512fMatmul, kAvx512VnniMatmul;
 extern const MatmulKernels kNeonMatmul, kNeonDotprodMatmul;
-extern const VectorKernels kScalarVector, kAvx2Vector, kAvx512fVector;
-extern const AttentionKernels kScalarAttention, kAvx2Attention, kAvx512fAttention;
+extern const VectorKernels kScalarVector, kAvx2Vector, kAvx512fVector, kNeonVector;
+extern const AttentionKernels kScalarAttention, kAvx2Attention, kAvx512fAttention, kNeonAttention;
 extern const BlasKernels kScalarBlas, kAvx2Blas, kAvx512fBlas;
 extern const ProbeKernels kScalarProbe, kAvx2Probe, kAvxVnniProbe, kAvx512fProbe, kAvx512VnniProbe, kAvx512Bf16Probe;
 extern const Bf16Kernels kAvx512Bf16;
