@@ -21,11 +21,11 @@ constexpr CompiledTable kTables[] = {
     {{"avx2", &kAvx2Matmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas, &kAvx2Probe}, &CpuFeatures::avx2},
 #endif
 #if defined(__aarch64__)
-    {{"neon_dotprod", &kNeonDotprodMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe},
+    {{"neon_dotprod", &kNeonDotprodMatmul, &kNeonVector, &kNeonAttention, &kScalarBlas, &kScalarProbe},
      &CpuFeatures::neon_dotprod},
-    {{"neon", &kNeonMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe}, nullptr},
+    {{"neon", &kNeonMatmul, &kNeonVector, &kNeonAttention, &kScalarBlas, &kScalarProbe}, nullptr},
 #endif
-    {{"scalar", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe}, nullptr},
+    {{"scalar", &kScalarMatmul, &kNeonVector, &kNeonAttention, &kScalarBlas, &kScalarProbe}, nullptr},
     // Tile registers in plain code: tests the amx table's kernels on every machine.
     {{"amx_emulated", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe, nullptr,
       &kEmulatedTiles},
