@@ -192,6 +192,28 @@ describe('generate', () => {
   });
 });
 
+describe('speculation', () => {
+  test('says the same, and the guesses of the model itself are all right', async () => {
+    await using drafted = await Model.load(demoModel(), { threads: 1, draft: demoModel() });
+    const repeating = 'The cat was big. The cat was big. The cat was';
+    const tell = (speculation: 'none' | 'promptLookup' | 'draftModel') =>
+      drafted.generate(repeating, { maxTokens: 40, stopTokens: [], speculation });
+    const [plain, lookedUp, guessed] = [tell('none'), tell('promptLookup'), tell('draftModel')];
+    const text = await plain.text;
+    expect(await lookedUp.text).toBe(text);
+    expect(await guessed.text).toBe(text);
+    const { draftedTokens, acceptedTokens } = await guessed.usage;
+    // How many are guessed at all depends on the time they gain.
+    expect(acceptedTokens).toBe(draftedTokens);
+    expect(drafted.memory.weights).toBe(2 * model.memory.weights);
+  });
+
+  test('a draft with another vocabulary is refused', async () => {
+    const other = join(import.meta.dirname, '../../models/fixtures/llama');
+    await expect(Model.load(demoModel(), { draft: other })).rejects.toThrow('models with 4096 tokens');
+  });
+});
+
 describe('beam search', () => {
   test('finds texts at least as likely as the greedy one', async () => {
     const options = { beams: 4, returned: 2, maxTokens: 12, lengthPenalty: 0, stopTokens: [] };
