@@ -25,7 +25,7 @@ constexpr CompiledTable kTables[] = {
      &CpuFeatures::neon_dotprod},
     {{"neon", &kNeonMatmul, &kNeonVector, &kNeonAttention, &kScalarBlas, &kScalarProbe}, nullptr},
 #endif
-    {{"scalar", &kScalarMatmul, &kNeonVector, &kNeonAttention, &kScalarBlas, &kScalarProbe}, nullptr},
+    {{"scalar", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe}, nullptr},
     // Tile registers in plain code: tests the amx table's kernels on every machine.
     {{"amx_emulated", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe, nullptr,
       &kEmulatedTiles},
