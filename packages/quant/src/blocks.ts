@@ -17,6 +17,7 @@ export interface Block {
   readonly exchanges: readonly EquivalentScale[];
   /** Names of all its weights. */
   readonly weights: readonly string[];
+  readonly begin: Node | undefined;
   /** The first node behind it. */
   readonly end: Node | undefined;
 }
@@ -41,6 +42,7 @@ export function blocksOf(graph: Graph, exchanged: (weight: string) => boolean): 
       groups: groups.filter(({ block }) => block === index),
       exchanges: exchanges.filter(({ block }) => block === index),
       weights: [...new Set(weights)],
+      begin: nodes[0],
       end: last && graph.nodes[last.id + 1],
     };
   });

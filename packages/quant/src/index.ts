@@ -82,3 +82,12 @@ export { tuneHtml } from './autotune/report/html.ts';
 export { tuneMarkdown } from './autotune/report/markdown.ts';
 export type { TuneReport } from './autotune/report/tune-report.ts';
 export type { Trial } from './autotune/trial.ts';
+export {
+  signRound,
+  type SignRoundEffort,
+  type SignRoundOptions,
+  type SignRoundResult,
+  type TrainedLinear,
+} from './methods/signround.ts';
+export { trainScales, type TeqOptions, type TeqResult } from './methods/teq.ts';
+export { BlockLoss, type BlockBatch } from './methods/block-loss.ts';

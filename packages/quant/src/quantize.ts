@@ -16,7 +16,7 @@ import { denseTensors, fingerprintOf, openSource, type DenseTensor } from './sou
 import { findTargets, type Target } from './targets.ts';
 
 export interface QuantizeOptions extends Recipe, CalibratedOptions {
-  /** The text to calibrate on. Needed by `gptq` and `awq`; `rtn` uses it for the clip search. */
+  /** The text to calibrate on. Needed by `gptq`, `awq`, `teq` and `signround`; `rtn` uses it for the clip search. */
   readonly calibration?: CalibrationOptions;
   /** The folder to write; it must not exist. It is `<output>.partial` until it is complete. */
   readonly output: string;
@@ -27,7 +27,18 @@ export interface QuantizeOptions extends Recipe, CalibratedOptions {
   readonly signal?: AbortSignal;
 }
 
-const runOptions = ['calibration', 'output', 'shardBytes', 'onProgress', 'signal', 'gptq', 'awq', 'memory'];
+const runOptions = [
+  'calibration',
+  'output',
+  'shardBytes',
+  'onProgress',
+  'signal',
+  'gptq',
+  'awq',
+  'teq',
+  'signround',
+  'memory',
+];
 
 /** Dense tensors are copied in parts of so many bytes. */
 const COPY_BYTES = 2 ** 24;
@@ -41,7 +52,19 @@ const COPY_BYTES = 2 ** 24;
  */
 export async function quantize(source: string | Checkpoint, options: QuantizeOptions): Promise<QuantizationReport> {
   checkOptions(options, [...recipeOptions, ...runOptions], 'quantize()');
-  const { output, shardBytes = 2 ** 32, onProgress, signal, calibration, gptq, awq, memory, ...recipe } = options;
+  const {
+    output,
+    shardBytes = 2 ** 32,
+    onProgress,
+    signal,
+    calibration,
+    gptq,
+    awq,
+    teq,
+    signround,
+    memory,
+    ...recipe
+  } = options;
   signal?.throwIfAborted();
   using checkpoint = await openSource(source);
   const { graph } = checkpoint.architecture.build(checkpoint.config);
@@ -54,7 +77,7 @@ export async function quantize(source: string | Checkpoint, options: QuantizeOpt
   const dense = denseTensors(checkpoint, graph, quantized, changedWeights(blocks, quantized));
   const tensors = outputTensors(graph, plans, dense);
   const sizes = new Map(tensors.map((tensor) => [tensor.name, sourceBytes(checkpoint, tensor)]));
-  const fingerprint = fingerprintOf(checkpoint, [recipe, gptq, awq, shardBytes], sequences ?? []);
+  const fingerprint = fingerprintOf(checkpoint, [recipe, gptq, awq, teq, signround, shardBytes], sequences ?? []);
   await using folder = await OutputFolder.open({ path: output, tensors, shardBytes, fingerprint });
   const resumed = folder.records.size;
   const run = new QuantizationRun({ checkpoint, graph, blocks, plans, folder, sizes, onProgress, signal });
@@ -62,6 +85,8 @@ export async function quantize(source: string | Checkpoint, options: QuantizeOpt
   const settings: CalibratedOptions = {
     ...(gptq && { gptq }),
     ...(awq && { awq }),
+    ...(teq && { teq }),
+    ...(signround && { signround }),
     ...(memory !== undefined && { memory }),
   };
   if (sequences) await quantizeCalibrated(run, sequences, steps, settings);

@@ -6,9 +6,9 @@ import { storageFormat } from './pack.ts';
 import type { Target } from './targets.ts';
 
 /** How the weights of one layer are rounded. */
-export type RoundingMethod = 'rtn' | 'hqq' | 'gptq';
+export type RoundingMethod = 'rtn' | 'hqq' | 'gptq' | 'signround';
 
-export const roundingMethods: readonly RoundingMethod[] = ['rtn', 'hqq', 'gptq'];
+export const roundingMethods: readonly RoundingMethod[] = ['rtn', 'hqq', 'gptq', 'signround'];
 
 /**
  * What is done with a model.
@@ -18,14 +18,25 @@ export const roundingMethods: readonly RoundingMethod[] = ['rtn', 'hqq', 'gptq']
  * - `gptq`      rounds column by column and makes up for each error in the columns that are left
  * - `awq`       exchanges scales between layers so that important channels are rounded finer, then rounds with a clip search
  * - `awq+gptq`  the same exchange, then GPTQ
+ * - `teq`       trains the factors of the exchanges, then rounds to nearest; `teq+gptq` then GPTQ
+ * - `signround` trains which way every weight is rounded, and the range of every group
  */
-export type MethodName = RoundingMethod | 'awq' | 'awq+gptq';
+export type MethodName = RoundingMethod | 'awq' | 'awq+gptq' | 'teq' | 'teq+gptq';
 
-export const methodNames: readonly MethodName[] = ['rtn', 'hqq', 'gptq', 'awq', 'awq+gptq'];
+export const methodNames: readonly MethodName[] = [
+  'rtn',
+  'hqq',
+  'gptq',
+  'awq',
+  'awq+gptq',
+  'teq',
+  'teq+gptq',
+  'signround',
+];
 
 /** The steps of a method: an exchange of scales, then the rounding of each layer. */
 export interface MethodSteps {
-  readonly transform?: 'awq';
+  readonly transform?: 'awq' | 'teq';
   readonly rounding: RoundingMethod;
   /** Whether calibration text is needed. */
   readonly calibrated: boolean;
@@ -37,6 +48,9 @@ export const methodSteps: Readonly<Record<MethodName, MethodSteps>> = {
   gptq: { rounding: 'gptq', calibrated: true },
   awq: { transform: 'awq', rounding: 'rtn', calibrated: true },
   'awq+gptq': { transform: 'awq', rounding: 'gptq', calibrated: true },
+  teq: { transform: 'teq', rounding: 'rtn', calibrated: true },
+  'teq+gptq': { transform: 'teq', rounding: 'gptq', calibrated: true },
+  signround: { rounding: 'signround', calibrated: true },
 };
 
 /** How the weights of one layer, or of all, become integers. */
@@ -51,7 +65,10 @@ export interface LayerRecipe {
   readonly scales?: ScaleType;
   /** Search each group for the range with the least error. Default false, for `awq` true. */
   readonly clipSearch?: boolean | ClipSearch;
-  /** Default as the method of the whole model says; head and embedding are rounded to nearest. `gptq` needs calibration text. */
+  /**
+   * Default as the method of the whole model says; head and embedding are rounded to nearest. `gptq` needs calibration
+   * text; `signround` is for a whole model of that method only.
+   */
   readonly rounding?: RoundingMethod;
 }
 
@@ -111,10 +128,18 @@ export function planLayers(recipe: Recipe, targets: readonly Target[]): Map<Targ
     validateGrid(grid);
     if (rounding === 'hqq' && grid.scheme !== 'min')
       throw new RecipeError(`${target.name}: HQQ fits a free minimum. Set its scheme to min.`);
+    if (rounding === 'signround') checkTrainable(recipe, target, grid);
     plans.set(target, { method: rounding, grid, clipSearch, format: storageFormat(grid) });
   }
   if (plans.size === 0) throw new RecipeError('The recipe leaves every layer as it is: there is nothing to quantize.');
   return plans;
+}
+
+function checkTrainable({ method }: Recipe, { name, kind }: Target, { scheme, scales }: Grid): void {
+  if (methodSteps[method].rounding !== 'signround' || kind !== 'linear')
+    throw new RecipeError(`${name}: only the layers of a whole model can be trained. Set the method to signround.`);
+  if (scheme === 'min' || scales === 'two-level')
+    throw new RecipeError(`${name}: SignRound trains grids of the schemes sym and asym with half-precision scales.`);
 }
 
 function defaultsOf({ method }: Recipe, { kind }: Target): Required<LayerRecipe> {

@@ -81,6 +81,16 @@ export class GraphWalk {
     this.#live = live;
   }
 
+  /** Values that somebody still reads, where the walk stands. */
+  async read(batch: number, nodes: readonly Node[]): Promise<Tensor[]> {
+    const stored = await this.#store.get(batch);
+    return nodes.map((node) => {
+      const value = stored[this.#live.indexOf(node)];
+      if (!value) throw new RangeError(`Node ${node.id} (${node.op}) is not kept here.`);
+      return value;
+    });
+  }
+
   async #compute(
     segment: readonly Node[],
     batch: number,

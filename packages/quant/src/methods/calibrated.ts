@@ -1,4 +1,4 @@
-import { linearWeight, type LinearGroup, type Tensor } from '@llm/tensor';
+import { exchangeScales, linearWeight, type LinearGroup, type Tensor } from '@llm/tensor';
 import { exchangedWeights, type Block } from '../blocks.ts';
 import { GraphWalk } from '../calibration/graph-walk.ts';
 import { StatisticsCollector, type InputStatistics } from '../calibration/statistics.ts';
@@ -7,13 +7,18 @@ import { dequantizeMatrix, type QuantizedMatrix } from '../quantized-matrix.ts';
 import type { MethodSteps } from '../recipe.ts';
 import type { QuantizationRun } from '../run.ts';
 import { exchangeByActivations, type AwqOptions } from './awq-block.ts';
+import { BlockLoss, type BlockBatch } from './block-loss.ts';
 import type { GptqOptions } from './gptq.ts';
 import { roundLinear } from './round-linear.ts';
+import { signRound, type SignRoundOptions } from './signround.ts';
+import { trainScales, type TeqOptions } from './teq.ts';
 
 /** Settings of the calibrated methods. */
 export interface CalibratedOptions {
   readonly gptq?: GptqOptions;
   readonly awq?: AwqOptions;
+  readonly teq?: TeqOptions;
+  readonly signround?: SignRoundOptions;
   /** Bytes of memory for the hidden states of the calibration text; more goes to disk. Default 1 GiB. */
   readonly memory?: number;
 }
@@ -30,12 +35,17 @@ export async function quantizeCalibrated(
   options: CalibratedOptions,
 ): Promise<void> {
   const { memory = 2 ** 30 } = options;
-  const inOrder = !steps.transform || steps.rounding === 'gptq';
-  const passes = (steps.transform ? 1 : 0) + (inOrder ? 1 : 0);
+  const trains = steps.transform === 'teq' || steps.rounding === 'signround';
+  const scouts = steps.transform !== undefined || trains;
+  const inOrder = trains || !scouts || steps.rounding === 'gptq';
+  const passes = (scouts ? 1 : 0) + (inOrder ? 1 : 0);
   await using before = new TensorStore(memory / passes);
   await using after = new TensorStore(memory / passes);
-  const walkOptions = run.signal && { signal: run.signal };
-  const scout = steps.transform && new GraphWalk(run.graph, sequences, before, walkOptions);
+  const walkOptions = {
+    ...(run.signal && { signal: run.signal }),
+    ...(trains && { batchTokens: trainingBatch(sequences) }),
+  };
+  const scout = scouts ? new GraphWalk(run.graph, sequences, before, walkOptions) : undefined;
   const walk = inOrder ? new GraphWalk(run.graph, sequences, after, walkOptions) : undefined;
   for (const block of run.blocks) {
     const weights = new BlockWeights(run, block);
@@ -45,15 +55,73 @@ export async function quantizeCalibrated(
       await walk?.advance(block.end, (name) => stored?.get(name) ?? run.weight(name));
       continue;
     }
-    const statistics = scout && (await transform(run, scout, block, weights, options));
+    let statistics: ReadonlyMap<LinearGroup, InputStatistics> | undefined;
+    if (scout && steps.transform === 'awq') statistics = await exchangeByAwq(run, scout, block, weights, options);
+    else await scout?.advance(block.end, (name) => weights.get(name));
+    if (scout && walk && trains) await train(run, scout, walk, block, weights, steps, options);
     if (walk) await roundInOrder(run, walk, block, weights, options);
     else for (const [group, known] of statistics ?? []) await roundGroup(run, group, known, weights, options);
     await weights.writeChanged();
   }
 }
 
+/** Tokens of a training step: up to 8 sequences, fewer where that leaves too few steps between two passes over the text. */
+function trainingBatch(sequences: readonly Int32Array[]): number {
+  const together = Math.max(1, Math.min(8, Math.floor(sequences.length / 8)));
+  return together * (sequences[0]?.length ?? 1);
+}
+
+/** TEQ and SignRound: what the block reads now against what it gave before anything was quantized. */
+async function train(
+  run: QuantizationRun,
+  scout: GraphWalk,
+  walk: GraphWalk,
+  block: Block,
+  weights: BlockWeights,
+  steps: MethodSteps,
+  options: CalibratedOptions,
+): Promise<void> {
+  const { graph } = run;
+  await walk.advance(block.begin, (name) => run.weight(name));
+  const [inputs, outputs] = [graph.blockInputs(block.index), graph.blockOutputs(block.index)];
+  const load = async (batch: number): Promise<BlockBatch> => ({
+    inputs: await walk.read(batch, inputs),
+    targets: await scout.read(batch, outputs),
+    sequences: walk.sequenceLengths(batch),
+  });
+  const loss = new BlockLoss(graph, block.index, walk.batches, load, run.signal);
+  const planned = block.weights.flatMap((name) => {
+    const target = run.targets.get(name);
+    const plan = target && run.plans.get(target);
+    return target && plan ? [{ name, target, plan }] : [];
+  });
+  if (steps.transform === 'teq') {
+    const grids = new Map(planned.map(({ name, plan }) => [name, plan.grid]));
+    const { factors } = await trainScales(loss, block.exchanges, grids, (name) => weights.get(name), options.teq);
+    for (const [exchange, values] of factors)
+      for (const [name, tensor] of exchangeScales(exchange, values, (name) => weights.get(name)))
+        weights.set(name, tensor);
+  }
+  if (steps.rounding !== 'signround') return;
+  const trained = planned.filter(({ plan }) => plan.method === 'signround');
+  const linears = trained.map(({ name, target, plan }) => ({
+    name,
+    weights: weights.get(name).data as Float32Array,
+    columns: target.columns,
+    grid: plan.grid,
+  }));
+  if (linears.length === 0) return;
+  const { matrices } = await signRound(loss, linears, (name) => weights.get(name), options.signround);
+  for (const { name, target } of trained) {
+    const matrix = matrices.get(name);
+    if (!matrix) continue;
+    await run.writeMatrix(target, matrix, weights.get(name).data as Float32Array);
+    weights.setQuantized(name, matrix);
+  }
+}
+
 /** Listens to the whole block as it was, and exchanges its scales. @returns what the linears' inputs are then */
-async function transform(
+async function exchangeByAwq(
   run: QuantizationRun,
   walk: GraphWalk,
   block: Block,
@@ -113,7 +181,7 @@ async function roundGroup(
     const { name } = linearWeight(linear).attributes;
     const target = run.targets.get(name);
     const plan = target && run.plans.get(target);
-    if (!target || !plan) continue;
+    if (!target || !plan || plan.method === 'signround') continue;
     const original = weights.get(name).data as Float32Array;
     const { matrix, details } = await roundLinear(original, statistics, plan, name, options.gptq);
     await run.writeMatrix(target, matrix, original, details);
