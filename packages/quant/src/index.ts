@@ -61,6 +61,8 @@ export {
   type LayerPlan,
   type LayerRecipe,
   methodNames,
+  methodSteps,
+  type MethodSteps,
   type MethodName,
   type Recipe,
   type RoundingMethod,

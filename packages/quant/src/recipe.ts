@@ -55,7 +55,7 @@ export const methodSteps: Readonly<Record<MethodName, MethodSteps>> = {
 
 /** How the weights of one layer, or of all, become integers. */
 export interface LayerRecipe {
-  /** 2 to 8; default 4. Fewer than 4 are stored in 4 bits, and 5 to 7 in 8. */
+  /** 2 to 8; default 4. See {@link storageFormat} for how they are stored. */
   readonly bits?: number;
   /** 32 to 1024, or -1 for one group per row; default 32. */
   readonly groupSize?: number;
