@@ -1,5 +1,5 @@
 // The thread that an engine's steps run on. engine_thread_os.cc has one for each engine; engine_thread_wasm.cc, where
-// there are no threads, works inside the call that brings the work.
+// there are no threads, takes turns with the event loop.
 #pragma once
 
 #include <memory>
