@@ -17,10 +17,10 @@
 #include "program/engine_thread.h"
 #include "program/executor.h"
 #include "program/instruction.h"
-#include "program/lock.h"
 #include "program/request.h"
 #include "program/sequence.h"
 #include "program/step.h"
+#include "threads/lock.h"
 
 namespace llm {
 

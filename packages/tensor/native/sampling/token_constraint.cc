@@ -18,12 +18,12 @@ bool TokenMasks::IsEnd(int32_t token) const {
 }
 
 bool TokenMasks::Ends(int32_t state) {
-  const std::lock_guard lock(mutex_);
+  const Locked locked(lock_);
   return grammar_->Ends(state);
 }
 
 TokenMasks::Mask TokenMasks::MaskOf(int32_t state) {
-  const std::lock_guard lock(mutex_);
+  const Locked locked(lock_);
   const auto found = masks_.find(state);
   if (found != masks_.end()) return found->second;
   auto mask = std::make_shared<const std::vector<uint32_t>>(MakeMask(state));
@@ -60,7 +60,7 @@ int32_t TokenMasks::Follow(int32_t state, int32_t token) {
   if (token < 0 || token >= trie_->size()) return Grammar::kDead;
   const auto bytes = trie_->BytesOf(token);
   if (bytes.empty() || bytes.size() > TokenTrie::kMostTokenBytes) return Grammar::kDead;
-  const std::lock_guard lock(mutex_);
+  const Locked locked(lock_);
   for (const uint8_t byte : bytes) state = grammar_->Step(state, byte);
   return state;
 }

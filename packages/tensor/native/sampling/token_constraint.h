@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
 #include "sampling/grammar.h"
 #include "sampling/token_trie.h"
+#include "threads/lock.h"
 
 namespace llm {
 
@@ -36,7 +36,7 @@ class TokenMasks {
 
   std::vector<uint32_t> MakeMask(int32_t state);
 
-  std::mutex mutex_;  // over all that a look changes
+  Lock lock_;  // over all that a look changes
   std::shared_ptr<Grammar> grammar_;
   std::shared_ptr<const TokenTrie> trie_;
   std::vector<int32_t> end_tokens_;

@@ -1,3 +1,4 @@
+// A mutex where there are threads. WebAssembly's other threads only compute, and take no locks.
 #pragma once
 
 #if !defined(__wasm__)
