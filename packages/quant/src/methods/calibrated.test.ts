@@ -58,12 +58,12 @@ for (const kind of ['llama', 'neox'] as const)
       { method: 'awq' },
       { method: 'awq+gptq', scheme: 'asym' },
       { method: 'teq', teq: { iterations: 6, learningRate: 0.25 } },
-      { method: 'signround', signround: { iterations: 6, learningRate: 0.12 } },
+      { method: 'signround', signround: { iterations: 25, learningRate: 0.02 } },
     ] as const) {
       const [error, found] = await distance({ ...options, calibration });
       // TEQ and SignRound look at the block's outputs only.
       if (options.method !== 'teq' && options.method !== 'signround') expect(error).toBeLessThan(roundedError);
-      if (options.method !== 'rtn' && options.method !== 'teq') expect(found).toBeLessThan(rounded);
+      if (options.method !== 'rtn') expect(found).toBeLessThan(rounded);
     }
   });
 
