@@ -36,5 +36,5 @@ export function toGenerateOptions(flags: GenerationFlags): GenerateOptions {
     ...['maxTokens', 'temperature', 'topK', 'topP', 'minP', 'repetitionPenalty'],
     ...['presencePenalty', 'frequencyPenalty', 'seed', 'stop'],
   ];
-  return Object.fromEntries(Object.entries(flags).filter(([name]) => names.includes(name))) as GenerateOptions;
+  return Object.fromEntries(Object.entries(flags).filter(([name]) => names.includes(name)));
 }

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { backend } from './backend/load.ts';
 import { cpuInfo } from './cpu.ts';
-import { Matrix, type PackedFormat } from './matrix.ts';
+import { Matrix } from './matrix.ts';
 import { matmul, type ComputeType } from './matmul.ts';
 import { packMatrix, type PackedDescription, type PlainCodes } from './packing.ts';
 import { Storage } from './storage.ts';

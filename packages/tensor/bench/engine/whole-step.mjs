@@ -84,7 +84,6 @@ for (const threads of threadList.split(',').map(Number)) {
       }
       for (const count of [2, 4, 8]) {
         const sequences = Array.from({ length: count }, () => program.createSequence());
-        const start = performance.now();
         const ends = await Promise.all(
           sequences.map(
             (sequence, i) =>
