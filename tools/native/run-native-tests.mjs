@@ -69,9 +69,18 @@ function makefile(mode, folder, library, programs) {
   const objectOf = (source) => join(folder, `${source.replaceAll('/', '_')}.o`);
   const rule = (source, flags = []) => {
     const object = objectOf(source);
-    const command = [compilerOf(mode), ...common, ...modes[mode], ...flags, '-MMD', '-MP', '-c', source, '-o', object].join(
-      ' ',
-    );
+    const command = [
+      compilerOf(mode),
+      ...common,
+      ...modes[mode],
+      ...flags,
+      '-MMD',
+      '-MP',
+      '-c',
+      source,
+      '-o',
+      object,
+    ].join(' ');
     return { object, text: `${object}: ${source}\n\t${command}\n-include ${object.slice(0, -2)}.d\n` };
   };
   const isas = Object.entries(instructionSets[mode === 'arm64' ? 'arm64' : process.arch] ?? {});
