@@ -68,6 +68,29 @@ std::shared_ptr<Memory> AllocateMemory(size_t size) {
   return std::make_shared<Memory>(Memory::Kind::kAllocated, data, size, Memory::Mapping{});
 }
 
+namespace {
+
+struct FileStatus {
+  bool regular;
+  uint64_t size;
+};
+
+bool StatusOf(int file, FileStatus* out) {
+#if defined(__linux__)
+  // Not fstat: that is a symbol of glibc 2.33.
+  struct statx status;
+  if (statx(file, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &status) != 0) return false;
+  *out = {S_ISREG(status.stx_mode), status.stx_size};
+#else
+  struct stat status;
+  if (fstat(file, &status) != 0) return false;
+  *out = {S_ISREG(status.st_mode), static_cast<uint64_t>(status.st_size)};
+#endif
+  return true;
+}
+
+}  // namespace
+
 std::shared_ptr<Memory> MapFile(const std::string& path, std::string* reason) {
   const auto fail = [&]() -> std::shared_ptr<Memory> {
     *reason = std::strerror(errno);
@@ -76,16 +99,16 @@ std::shared_ptr<Memory> MapFile(const std::string& path, std::string* reason) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return fail();
 
-  struct stat status;
+  FileStatus status;
   std::shared_ptr<Memory> memory;
-  if (fstat(file, &status) != 0) {
+  if (!StatusOf(file, &status)) {
     fail();
-  } else if (!S_ISREG(status.st_mode)) {
+  } else if (!status.regular) {
     *reason = "it is not a file";
-  } else if (status.st_size == 0) {  // which mmap refuses
+  } else if (status.size == 0) {  // which mmap refuses
     memory = std::make_shared<Memory>(Memory::Kind::kMapped, nullptr, 0, Memory::Mapping{});
   } else {
-    const auto size = static_cast<size_t>(status.st_size);
+    const auto size = static_cast<size_t>(status.size);
     void* const map = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
     if (map == MAP_FAILED) {
       fail();
