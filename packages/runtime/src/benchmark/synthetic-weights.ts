@@ -5,6 +5,7 @@ import {
   Storage,
   type DenseFormat,
   type Graph,
+  type MatrixDescription,
   type MatrixFormat,
 } from '@llm/tensor';
 import type { WeightFormat, Weights } from '../compile/weights.ts';
@@ -27,6 +28,9 @@ export class SyntheticWeights implements Weights, Disposable {
   readonly #options: SyntheticOptions;
   readonly #headNames: ReadonlySet<string>;
   readonly #matrices = new Map<string, Matrix>();
+  /** Where each matrix begins in the one storage that holds all, as in a file; in huge pages. */
+  readonly #offsets = new Map<string, number>();
+  #storage: Storage | undefined;
 
   constructor(graph: Graph, options: SyntheticOptions) {
     this.#options = options;
@@ -48,7 +52,8 @@ export class SyntheticWeights implements Weights, Disposable {
   matrix(name: string): Matrix {
     const known = this.#matrices.get(name);
     if (known) return known;
-    const made = randomMatrix(this.format(name));
+    this.#storage ??= this.#allocate();
+    const made = randomMatrix(this.format(name), this.#storage, this.#offsets.get(name) ?? 0);
     this.#matrices.set(name, made);
     return made;
   }
@@ -62,6 +67,17 @@ export class SyntheticWeights implements Weights, Disposable {
   [Symbol.dispose](): void {
     for (const matrix of this.#matrices.values()) matrix[Symbol.dispose]();
     this.#matrices.clear();
+    this.#storage?.[Symbol.dispose]();
+  }
+
+  #allocate(): Storage {
+    let size = 0;
+    for (const [name, shape] of this.#shapes) {
+      if (shape.length !== 2) continue;
+      this.#offsets.set(name, size);
+      size += Math.ceil(packedByteLength(describe(this.format(name))) / 64) * 64;
+    }
+    return Storage.allocate(size);
   }
 
   #groupSize(columns: number): number {
@@ -75,18 +91,22 @@ function isDense(format: MatrixFormat): format is DenseFormat {
 
 const blockRows = 32;
 
-function randomMatrix({ format, rows, columns, groupSize }: WeightFormat): Matrix {
-  const description = { format, rows, columns, ...(groupSize === undefined ? {} : { groupSize }) };
+function describe({ format, rows, columns, groupSize }: WeightFormat): MatrixDescription {
+  return { format, rows, columns, ...(groupSize === undefined ? {} : { groupSize }) };
+}
+
+function randomMatrix(weight: WeightFormat, storage: Storage, offset: number): Matrix {
+  const { format, columns, groupSize } = weight;
+  const description = describe(weight);
   const block = randomBlock(format, columns, groupSize ?? columns);
-  const byteLength = packedByteLength(description);
-  using storage = Storage.allocate(byteLength);
+  const end = offset + packedByteLength(description);
   // Many copies in one write: a call for each block of a wide matrix would be slow.
   const copies = Math.max(1, Math.floor(2 ** 22 / block.length));
   const chunk = new Uint8Array(block.length * copies);
   for (let i = 0; i < copies; i++) chunk.set(block, i * block.length);
-  for (let offset = 0; offset < byteLength; offset += chunk.length)
-    storage.write(offset, chunk.subarray(0, Math.min(chunk.length, byteLength - offset)));
-  return new Matrix(description, storage);
+  for (let at = offset; at < end; at += chunk.length)
+    storage.write(at, chunk.subarray(0, Math.min(chunk.length, end - at)));
+  return new Matrix(description, storage, offset);
 }
 
 /** The bytes of 32 random rows, with values of a standard deviation near 1 / sqrt(columns). */
