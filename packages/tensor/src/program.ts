@@ -160,6 +160,7 @@ export class Program implements AsyncDisposable {
     options.signal?.addEventListener('abort', cancel, { once: true });
     try {
       if (reasonOf(await end) === 'cancelled') throw options.signal?.reason ?? new ProgramDisposedError();
+      backend().refresh(out);
       return out;
     } finally {
       options.signal?.removeEventListener('abort', cancel);

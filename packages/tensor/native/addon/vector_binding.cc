@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <string_view>
+#include <vector>
 
 #include "addon/bindings.h"
 #include "addon/matrix_arguments.h"
@@ -160,9 +162,11 @@ Napi::Value IndicesAtLeast(const Napi::CallbackInfo& info) {
   const int64_t n = Length(info[1]);
   float* x;
   if (!ReadArray(info, 1, n, true, "x", &x)) return {};
-  Napi::Int32Array indices = Napi::Int32Array::New(info.Env(), static_cast<size_t>(n));
-  const int count = kernels->at_least(x, Number(info[2]), static_cast<int>(n), indices.Data(), static_cast<int>(n));
-  return Napi::Int32Array::New(info.Env(), static_cast<size_t>(count), indices.ArrayBuffer(), 0);
+  std::vector<int32_t> found(static_cast<size_t>(n));
+  const int count = kernels->at_least(x, Number(info[2]), static_cast<int>(n), found.data(), static_cast<int>(n));
+  Napi::Int32Array indices = Napi::Int32Array::New(info.Env(), static_cast<size_t>(count));
+  std::copy_n(found.data(), count, indices.Data());
+  return indices;
 }
 
 }  // namespace

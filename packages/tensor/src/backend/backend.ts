@@ -28,4 +28,6 @@ export type BackendKind = 'native' | 'wasm';
 export interface Backend {
   readonly kind: BackendKind;
   readonly addon: Addon;
+  /** Brings an array up to date that native code has written after the call that took it. During calls it happens by itself. */
+  refresh(array: ArrayBufferView): void;
 }
