@@ -37,7 +37,7 @@ const length = Number(options.length);
 const folder = mkdtempSync(join(tmpdir(), 'llm-bench-quantization-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-using source = await openCheckpoint(model);
+const source = await openCheckpoint(model);
 const tokenizer = await source.tokenizer();
 const samples = Number(options['test-samples']);
 const sequences = await drawSequences(options.test, (text) => tokenizer.encode(text), { samples, length, seed: 1 });
@@ -58,8 +58,9 @@ for (const grid of options.grids.split(',')) {
       ...(methodSteps[method]?.calibrated && { calibration }),
     });
     const seconds = (performance.now() - start) / 1000;
-    using quantized = await openCheckpoint(output);
+    const quantized = await openCheckpoint(output);
     const figures = compare(await logProbabilities(quantized));
+    quantized[Symbol.dispose]();
     report({
       method,
       grid: `${grid} ${scheme}`,
@@ -79,7 +80,7 @@ async function logProbabilities(checkpoint) {
   const shapes = new Map(
     graph.nodes.flatMap(({ op, attributes }) => (op === 'weight' ? [[attributes.name, attributes.shape]] : [])),
   );
-  await using store = new TensorStore(2 ** 30);
+  const store = new TensorStore(2 ** 32); // never full, so that there is nothing to dispose of
   const walk = new GraphWalk(graph, sequences, store, { batchTokens: length });
   const found = [];
   const weights = (name) => ({ shape: shapes.get(name), data: checkpoint.read(name) });
