@@ -6,7 +6,7 @@ import { scaledStatistics, searchScale, type ScaledLayer } from './awq.ts';
 
 /** Options of the method `awq`. */
 export interface AwqOptions {
-  /** Exponents that are tried for each exchange of scales. Default 20. */
+  /** Exponents that are tried for each exchange of scales. Default 10. */
   readonly steps?: number;
 }
 

@@ -1,7 +1,7 @@
-import { InvalidOptionError, ShapeMismatchError } from '@llm/tensor';
+import { fakeQuantize, InvalidOptionError, ShapeMismatchError } from '@llm/tensor';
 import type { InputStatistics } from '../calibration/statistics.ts';
 import { groupLength, type Grid } from '../grid.ts';
-import { dequantizeMatrix, quantizeMatrix } from '../quantized-matrix.ts';
+import { checkWeights, dequantizeMatrix, quantizeMatrix } from '../quantized-matrix.ts';
 import { quadraticForms } from './output-error.ts';
 
 /** One linear of several that read the same input. */
@@ -16,7 +16,7 @@ export interface ScaledLayer {
 export interface ScaleSearchOptions {
   /** The factor of each column, where several columns share one (grouped queries). Default: one each. */
   readonly columns?: Int32Array;
-  /** Exponents that are tried, from just above 0 to 1. Default 20. */
+  /** Exponents that are tried, from just above 0 to 1. Default 10. */
   readonly steps?: number;
 }
 
@@ -44,7 +44,7 @@ export async function searchScale(
   options: ScaleSearchOptions = {},
 ): Promise<ScaleCandidate[]> {
   const { columns: count, gram, meanAbsolute } = statistics;
-  const { columns = Int32Array.from({ length: count }, (_, c) => c), steps = 20 } = options;
+  const { columns = Int32Array.from({ length: count }, (_, c) => c), steps = 10 } = options;
   if (!Number.isInteger(steps) || steps < 1) throw new InvalidOptionError('steps', String(steps), ['1 or more']);
   if (columns.length !== count) throw new ShapeMismatchError(`${columns.length} factors for ${count} columns.`);
   const inputs = perFactor(meanAbsolute, columns);
@@ -79,12 +79,27 @@ async function scaledError(
   const scaled = new Float32Array(weights.length);
   for (let begin = 0; begin < weights.length; begin += count)
     for (let c = 0; c < count; c++) scaled[begin + c] = (weights[begin + c] as number) * (each[c] as number);
-  const matrix = quantizeMatrix(scaled, weights.length / count, count, grid, name === undefined ? {} : { name });
-  const difference = dequantizeMatrix(matrix);
+  const difference = await rounded(scaled, count, grid, name);
   for (let begin = 0; begin < weights.length; begin += count)
     for (let c = 0; c < count; c++)
       difference[begin + c] = (weights[begin + c] as number) - (difference[begin + c] as number) / (each[c] as number);
   return (await quadraticForms(difference, gram, count)).reduce((sum, error) => sum + error, 0);
+}
+
+/** The weights rounded to nearest, natively where the grid is one that the native rounding has. */
+async function rounded(
+  weights: Float32Array,
+  columns: number,
+  grid: Grid,
+  name: string | undefined,
+): Promise<Float32Array> {
+  const { bits, scheme, scales } = grid;
+  const rows = weights.length / columns;
+  if (scheme !== 'min' && scales !== 'two-level') {
+    checkWeights(weights, columns, name ?? 'weights');
+    return fakeQuantize({ rows, columns, weights, bits, scheme, groupSize: groupLength(grid, columns) });
+  }
+  return dequantizeMatrix(quantizeMatrix(weights, rows, columns, grid, name === undefined ? {} : { name }));
 }
 
 /** Mean over all rows of |w| relative to the largest of its group. */
