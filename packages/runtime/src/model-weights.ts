@@ -1,12 +1,11 @@
 import type { Checkpoint } from '@llm/models';
-import type { Graph, Matrix, Node } from '@llm/tensor';
+import { roundMatrix, type Graph, type Matrix, type Node, type RoundedFormat } from '@llm/tensor';
 
 import type { RowRange, WeightFormat, Weights } from './compile/weights.ts';
 import { loadDefaults, type LoadOptions } from './options.ts';
-import { roundToNearest, type LoadFormat } from './round-to-nearest.ts';
 
 interface Target {
-  readonly format: LoadFormat;
+  readonly format: RoundedFormat;
   readonly groupSize: number;
 }
 
@@ -61,7 +60,9 @@ export class ModelWeights implements Weights, Disposable {
     for (const [name, { format, groupSize }] of this.#targets) {
       signal?.throwIfAborted();
       onProgress?.({ stage: 'quantize', done: this.#quantized.size, total });
-      this.#quantized.set(name, await roundToNearest(this.#checkpoint.matrix(name), format, groupSize, signal));
+      const stored = this.#checkpoint.matrix(name);
+      const group = groupOf({ format, groupSize }, stored.columns);
+      this.#quantized.set(name, await roundMatrix(stored, { format, groupSize: group, ...(signal && { signal }) }));
     }
     if (total > 0) onProgress?.({ stage: 'quantize', done: total, total });
   }

@@ -57,6 +57,7 @@ export {
   type PackedDescription,
   type PlainCodes,
 } from './packing.ts';
+export { roundMatrix, type RoundedFormat, type RoundOptions } from './rounding.ts';
 export { columnCount, mapTensor, row, rowCount, tensor, zeros, type FloatArray, type Tensor } from './tensor.ts';
 export { Graph } from './graph/graph.ts';
 export type {

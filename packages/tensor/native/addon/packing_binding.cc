@@ -5,6 +5,7 @@
 #include "addon/storage_handle.h"
 #include "packing/codes.h"
 #include "packing/gguf.h"
+#include "packing/rounding.h"
 #include "threads/pool.h"
 
 namespace llm {
@@ -16,18 +17,23 @@ PackedLayout LayoutOf(const Weight& weight) {
   return layout;
 }
 
-// Calls work(block_begin, block_end) on all threads, for all blocks.
+// Calls work(part, block_begin, block_end) on `parts` threads, for all blocks.
 template <class Work>
-void ForBlocks(int64_t blocks, const Work& work) {
+void ForBlocksInParts(int parts, int64_t blocks, const Work& work) {
   struct Context {
     int64_t blocks;
     const Work& work;
   } context = {blocks, work};
   const Pool::Job job = [](void* data, int part, int parts) {
     const Context& all = *static_cast<const Context*>(data);
-    all.work(all.blocks * part / parts, all.blocks * (part + 1) / parts);
+    all.work(part, all.blocks * part / parts, all.blocks * (part + 1) / parts);
   };
-  SharedPool().Run(job, &context);
+  SharedPool().Run(job, &context, parts);
+}
+
+template <class Work>
+void ForBlocks(int64_t blocks, const Work& work) {
+  ForBlocksInParts(0, blocks, [&work](int, int64_t begin, int64_t end) { work(begin, end); });
 }
 
 // Now, or as a promise; `keep` holds the arguments that the work reads.
@@ -161,12 +167,47 @@ Napi::Value ImportGgufMatrix(const Napi::CallbackInfo& info) {
   });
 }
 
+// (matrix, target storage, format, rows, columns, groupSize, row begin, row end): rows [begin, end), which are whole
+// blocks, rounded to nearest on the background thread.
+Napi::Value RoundMatrix(const Napi::CallbackInfo& info) {
+  const MatrixHandle* const from = UnwrapMatrixHandle(info[0]);
+  Weight weight;
+  if (from == nullptr || !ReadWeight(info, 2, &weight)) return {};
+  const PackedLayout layout = LayoutOf(weight);
+  if (!CanRound(weight.format) || weight.rows != from->weight.rows || weight.columns != from->weight.columns)
+    return Fail(info.Env(), "INVALID_ARGUMENT", "weights cannot be rounded to nearest into this matrix");
+  const std::shared_ptr<Memory> target = CheckedBytes(info.Env(), info[1], 0, static_cast<double>(layout.Bytes()));
+  if (target == nullptr) return {};
+  const int64_t begin = info[6].As<Napi::Number>().Int64Value() / kBlockRows;
+  const int64_t end = (info[7].As<Napi::Number>().Int64Value() + kBlockRows - 1) / kBlockRows;
+  if (begin < 0 || begin > end || end > layout.blocks || !target->writable())
+    return Fail(info.Env(), "INVALID_ARGUMENT", "the rows are not in the matrix");
+
+  const auto work = [source = from->weight, memory = from->memory, target, layout, begin, end]() -> TaskFailure {
+    const int parts = SharedPool().parts();
+    const size_t bytes = RoundingScratchBytes(layout);
+    const std::shared_ptr<Memory> scratch = AllocateMemory(bytes * static_cast<size_t>(parts));
+    if (scratch == nullptr) return {"OUT_OF_MEMORY", "rounding needs memory", static_cast<double>(bytes) * parts};
+    std::vector<int64_t> bad(static_cast<size_t>(parts), -1);
+    ForBlocksInParts(parts, end - begin, [&](int part, int64_t first, int64_t last) {
+      bad[part] = RoundToNearest(source, layout, begin + first, begin + last,
+                                 scratch->data() + bytes * static_cast<size_t>(part), target->data());
+    });
+    for (const int64_t row : bad)
+      if (row >= 0)
+        return {"INVALID_ARGUMENT", "row " + std::to_string(row) + " has a weight that is not a finite number"};
+    return {};
+  };
+  return RunInBackground(info.Env(), {info[0], info[1]}, work, [](Napi::Env env) { return env.Undefined(); });
+}
+
 }  // namespace
 
 void DefinePacking(Napi::Env env, Napi::Object exports) {
   exports.Set("packMatrix", Napi::Function::New(env, PackMatrix, "packMatrix"));
   exports.Set("unpackMatrix", Napi::Function::New(env, UnpackMatrix, "unpackMatrix"));
   exports.Set("ggufFormat", Napi::Function::New(env, GgufFormat, "ggufFormat"));
+  exports.Set("roundMatrix", Napi::Function::New(env, RoundMatrix, "roundMatrix"));
   exports.Set("importGguf", Napi::Function::New(env, ImportGgufMatrix, "importGguf"));
 }
 

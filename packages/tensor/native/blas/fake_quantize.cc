@@ -3,36 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include "packing/group_grid.h"
 #include "threads/pool.h"
 
 namespace llm {
 namespace {
 
-constexpr double kHalfMax = 65504;
-
-// range / steps in half precision, rounded once; never 0 for a range that is not, because a lost scale would lose the
-// group.
-float HalfScale(float range, int steps) {
-  if (range == 0) return 0;
-  const double quotient = double{range} / steps;
-  int exponent;
-  std::frexp(quotient, &exponent);
-  // 11 significant bits, multiples of 2^-24 below the smallest exponent.
-  const double unit = std::ldexp(1.0, std::max(exponent - 1, -14) - 10);
-  const double scale = std::nearbyint(quotient / unit) * unit;
-  if (scale == 0) return std::copysign(0x1p-24f, static_cast<float>(quotient));
-  return static_cast<float>(std::clamp(scale, -kHalfMax, kHalfMax));
-}
-
-// To the nearest integer, ties to even, for |x| < 2^22.
-inline float Round(float x) {
-  constexpr float kMagic = 12582912;  // 1.5 * 2^23
-  return x + kMagic - kMagic;
-}
-
-// One group's grid: w = scale * c with low <= c <= high.
-struct GroupGrid {
-  float scale, low, high;
+// One group's grid.
+struct GroupGrid : CodeRange {
   float minimum, maximum;  // of the weights and 0
   float bottom, top;       // the same, scaled
 };
@@ -45,22 +23,11 @@ GroupGrid Fit(const FakeQuantization& task, const float* w, int count, float min
   }
   grid.bottom = minimum_scale * grid.minimum;
   grid.top = maximum_scale * grid.maximum;
-  const int max_code = (1 << task.bits) - 1, half = 1 << (task.bits - 1);
-  if (task.symmetric) {
-    grid.scale = HalfScale(-grid.bottom > grid.top ? grid.bottom : grid.top, -half);
-    grid.low = static_cast<float>(-half);
-    grid.high = static_cast<float>(half - 1);
-  } else {
-    grid.scale = HalfScale(grid.top - grid.bottom, max_code);
-    const float zero = grid.scale == 0 ? 0 : std::nearbyint(-grid.bottom / grid.scale);
-    const float zero_point = std::clamp(zero, 0.0f, static_cast<float>(max_code));
-    grid.low = -zero_point;
-    grid.high = static_cast<float>(max_code) - zero_point;
-  }
+  static_cast<CodeRange&>(grid) = FitCodes(grid.bottom, grid.top, task.bits, task.symmetric);
   return grid;
 }
 
-// What is rounded, kept to where Round is right; all grids end far inside.
+// What is rounded, kept to where RoundToInteger is right; all grids end far inside.
 inline float Position(float w, float scale, float rounding) {
   constexpr float kFar = 1 << 20;
   const float x = w / scale + rounding;
@@ -75,9 +42,10 @@ void Forward(const GroupGrid& grid, const float* w, const float* rounding, int c
   if (grid.scale == 0) {
     std::fill_n(out, count, 0.0f);
   } else if (rounding == nullptr) {
-    for (int i = 0; i < count; ++i) out[i] = grid.scale * Clip(Round(Position(w[i], grid.scale, 0)), grid);
+    for (int i = 0; i < count; ++i) out[i] = grid.scale * Clip(RoundToInteger(Position(w[i], grid.scale, 0)), grid);
   } else {
-    for (int i = 0; i < count; ++i) out[i] = grid.scale * Clip(Round(Position(w[i], grid.scale, rounding[i])), grid);
+    for (int i = 0; i < count; ++i)
+      out[i] = grid.scale * Clip(RoundToInteger(Position(w[i], grid.scale, rounding[i])), grid);
   }
 }
 
@@ -94,7 +62,7 @@ ScaleGradients Backward(const FakeQuantization& task, const GroupGrid& grid, con
   double of_scale = 0, of_minimum = 0;
   for (int i = 0; i < count; ++i) {
     const float k = gradient[i];
-    const float code = Round(Position(w[i], grid.scale, rounding == nullptr ? 0 : rounding[i]));
+    const float code = RoundToInteger(Position(w[i], grid.scale, rounding == nullptr ? 0 : rounding[i]));
     const bool inside = code >= grid.low && code <= grid.high;
     of_rounding[i] = inside ? k * grid.scale : 0;
     const float position = inside ? w[i] / grid.scale : 0;

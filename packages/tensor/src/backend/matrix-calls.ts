@@ -34,6 +34,12 @@ export interface MatrixCalls {
     ...rest: [...shape: Shape, ...arrays: PlainArrays, later: boolean]
   ): Promise<void> | undefined;
   unpackMatrix(matrix: MatrixHandle, ...arrays: PlainArrays): void;
+  /** Rows from a multiple of 32 to another or the end, on the background thread. */
+  roundMatrix(
+    matrix: MatrixHandle,
+    target: StorageHandle,
+    ...rest: [...shape: Shape, rowBegin: number, rowEnd: number]
+  ): Promise<void>;
   ggufFormat(type: string): string | undefined;
   importGguf(
     type: string,
