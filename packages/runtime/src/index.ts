@@ -29,6 +29,7 @@ export {
   type SyntheticBenchmarkOptions,
 } from './benchmark/benchmark.ts';
 export { benchmarkModel } from './benchmark/benchmark-model.ts';
+export { saveSynthetic, type SaveSyntheticOptions } from './benchmark/save-synthetic.ts';
 export { shapes } from './benchmark/shapes.ts';
 export { SyntheticWeights, type SyntheticOptions } from './benchmark/synthetic-weights.ts';
 export type { Spread } from './benchmark/statistics.ts';

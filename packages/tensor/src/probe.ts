@@ -23,9 +23,9 @@ export interface PeakOptions {
 const kinds = ['int8', 'f32', 'bf16'] as const;
 
 /**
- * The bytes per second that this machine can read from memory now, the best of several plain loops: no kernel that streams
- * weights is faster. Takes about half a second. It changes while other programs run, and on virtual machines by itself, so
- * measure it next to what is compared with it.
+ * The bytes per second that this machine reads from memory now and keeps up: of several plain loops, each taken as the
+ * median of five passes over `bytes`, the best. Hardly any kernel that streams weights is faster. Takes about a second. It changes
+ * while other programs run, and on virtual machines by itself, so measure it next to what is compared with it.
  */
 export function probeReadBandwidth(options: ReadBandwidthOptions = {}): Promise<number> {
   checkOptions(options, ['threads', 'bytes'], 'probeReadBandwidth()');

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { benchmarkProgram, syntheticProgram, type Benchmark, type BenchmarkOptions } from '@llm/runtime';
+import { benchmarkProgram, saveSynthetic, syntheticProgram, type Benchmark, type BenchmarkOptions } from '@llm/runtime';
 import { chromeTrace, InvalidOptionError, threadPlan, type InstructionProfile, type Program } from '@llm/tensor';
 import { Command } from 'commander';
 import { modelOptions, wholeNumber, type ModelOptions } from '../arguments.ts';
@@ -12,6 +12,7 @@ import { bandwidth, bytes, percent } from '../units.ts';
 
 interface BenchOptions extends ModelOptions {
   readonly synthetic?: string;
+  readonly save?: string;
   readonly generate: number;
   readonly prompt: number;
   readonly rounds: number;
@@ -24,6 +25,7 @@ export function bench(output: Output): Command {
     .description('measure decode, prefill and small batches against the limits of this machine, probed in the same run')
     .argument('[model]', 'folder, .gguf file, hf:owner/name (default: stories-llama-5m)')
     .option('--synthetic <shape>', 'random weights in the shape of a published model, such as tinyllama-1.1b')
+    .option('--save <folder>', 'write the synthetic model as a packed folder, and measure that')
     .option('--generate <n>', 'tokens written per round', wholeNumber(2), 64)
     .option('--prompt <n>', 'tokens of the prompt', wholeNumber(1), 512)
     .option('--rounds <n>', 'rounds; the median and the spread are shown', wholeNumber(1), 3)
@@ -37,6 +39,8 @@ export function bench(output: Output): Command {
     .action(async (source: string | undefined, options: BenchOptions) => {
       if (source !== undefined && options.synthetic !== undefined)
         throw new InvalidOptionError('synthetic', options.synthetic, ['a model or --synthetic, not both']);
+      if (options.save !== undefined && options.synthetic === undefined)
+        throw new InvalidOptionError('save', options.save, ['with --synthetic only']);
       using interrupt = new InterruptSignal();
       using progress = new ProgressDisplay(output, options.quiet ?? options.json ?? false);
       const threads = options.threads ?? threadPlan().threads;
@@ -47,8 +51,20 @@ export function bench(output: Output): Command {
         signal: interrupt.signal,
         onProgress: progress.update,
       };
-      const measured = await (options.synthetic === undefined
-        ? withModel(source ?? 'stories-llama-5m', { ...options, threads }, output, interrupt.signal, measure)
+      if (options.save !== undefined && options.synthetic !== undefined)
+        await saveSynthetic(options.synthetic, options.save, {
+          ...(options.groupSize === undefined ? {} : { groupSize: options.groupSize }),
+          signal: interrupt.signal,
+          onProgress: progress.update,
+        });
+      const measured = await (options.synthetic === undefined || options.save !== undefined
+        ? withModel(
+            options.save ?? source ?? 'stories-llama-5m',
+            { ...options, threads },
+            output,
+            interrupt.signal,
+            measure,
+          )
         : withSynthetic(options.synthetic, { ...options, threads }, measure));
       progress[Symbol.dispose]();
       if (options.trace !== undefined) await writeFile(options.trace, measured.trace);

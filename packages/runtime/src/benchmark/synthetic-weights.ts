@@ -48,6 +48,11 @@ export class SyntheticWeights implements Weights, Disposable {
     return { format, rows, columns, groupSize: isDense(format) ? undefined : this.#groupSize(columns) };
   }
 
+  /** Packed size of a matrix. */
+  byteLength(name: string): number {
+    return packedByteLength(describe(this.format(name)));
+  }
+
   /** Made when first asked for. */
   matrix(name: string): Matrix {
     const known = this.#matrices.get(name);
@@ -75,7 +80,7 @@ export class SyntheticWeights implements Weights, Disposable {
     for (const [name, shape] of this.#shapes) {
       if (shape.length !== 2) continue;
       this.#offsets.set(name, size);
-      size += Math.ceil(packedByteLength(describe(this.format(name))) / 64) * 64;
+      size += Math.ceil(this.byteLength(name) / 64) * 64;
     }
     return Storage.allocate(size);
   }

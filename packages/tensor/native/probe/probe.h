@@ -7,8 +7,8 @@
 
 namespace llm {
 
-// Bytes per second that `parts` threads read together from `size` bytes of their own memory, the best of several ways
-// and times. 0: out of memory.
+// Bytes per second that `parts` threads read together from `size` bytes of their own memory, again and again: the best
+// of several ways to read, each taken as the median of its passes. 0: out of memory.
 double MeasureReadBandwidth(const KernelTable& kernels, int parts, size_t size);
 
 enum class PeakKind { kInt8, kF32, kBf16 };

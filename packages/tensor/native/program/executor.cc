@@ -69,6 +69,8 @@ bool Executor::RunInstructions(Worker& w, int begin, int end) {
     bool done = true;
     if (ins.op == Op::kLinear) {
       done = Linear(w, ins, plans_[i]);
+      if (const int next = plans_[i].next; next >= 0 && step_->rows() <= kDecodeRows)
+        PrefetchLinear(w, program_.instructions[next], plans_[next]);
     } else if (ins.op == Op::kAttention) {
       done = Attention(w, ins);
     } else {

@@ -76,6 +76,7 @@ class Executor {
     int few_rows = 1;              // up to so many, every thread prepares all for itself
     int smallest_chunk = 1;        // blocks worth a call
     bool prepares = false;         // anything to prepare at all
+    int next = -1;                 // the linear after this one
   };
 
   // One thread's view of a step.
@@ -110,6 +111,7 @@ class Executor {
   void Row(Worker& w, const Instruction& ins, int row);
   bool Linear(Worker& w, const Instruction& ins, const LinearPlan& plan);
   bool PrepareLinear(Worker& w, const Instruction& ins, const LinearPlan& plan, LinearInput* input);
+  void PrefetchLinear(const Worker& w, const Instruction& ins, const LinearPlan& plan) const;
   void Multiply(Worker& w, const Instruction& ins, const LinearPlan& plan, const LinearInput& input, int part,
                 int begin, int end, float* out, int64_t ldo);
   void LinearBlocks(Worker& w, const Instruction& ins, const LinearPlan& plan, const LinearInput& input, int part,

@@ -5,6 +5,11 @@
 #include "program/executor.h"
 
 namespace llm {
+namespace {
+
+constexpr int64_t kPrefetchBytes = int64_t{32} << 10;
+
+}  // namespace
 
 bool Executor::Linear(Worker& w, const Instruction& ins, const LinearPlan& plan) {
   const int rows = RowCount(InOutputs(ins));
@@ -28,6 +33,20 @@ bool Executor::Linear(Worker& w, const Instruction& ins, const LinearPlan& plan)
     }
   });
   return true;
+}
+
+// What a thread reads first of the next linear. Memory would be idle while the threads meet, norm and quantize: on Zen
+// 4 that was 2 to 3 % of a decoded token.
+void Executor::PrefetchLinear(const Worker& w, const Instruction& ins, const LinearPlan& plan) const {
+  const bool gated = ins.epilogue == Epilogue::kGated;
+  const int begin = WorkQueue::Border(gated ? plan.first_block[1] : plan.first_block.back(), w.part, w.parts);
+  int part = 0;
+  while (begin >= plan.first_block[part + 1]) ++part;
+  const Weight& weight = ins.parts[part].table.weight;
+  const int64_t bytes = WeightBytes(weight), offset = bytes * (begin - plan.first_block[part]) / Blocks(weight);
+  const uint8_t* const from = weight.data + offset;
+  const uint8_t* const to = from + std::min(kPrefetchBytes, bytes - offset);
+  for (const uint8_t* line = from; line < to; line += kLine) __builtin_prefetch(line, 0, 2);
 }
 
 // Norm and quantization. Of few rows every thread makes its own copy; many are shared out.

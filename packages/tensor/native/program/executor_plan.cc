@@ -100,6 +100,12 @@ bool Executor::Plan() {
     }
   }
 
+  for (int i = 0, last = -1; i < instructions; ++i) {
+    if (program_.instructions[i].op != Op::kLinear) continue;
+    if (last >= 0) plans_[last].next = i;
+    last = i;
+  }
+
   // Buffers of outputs live apart from those of tokens: the tail runs in rounds, while the tokens' rows stay.
   int64_t token_floats = 0, output_end = 0;
   first_output_float_ = program_.row_floats;

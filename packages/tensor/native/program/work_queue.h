@@ -20,9 +20,14 @@ class WorkQueue {
 
   // Calls task(begin, end) for disjoint parts of [0, total). Every thread of the step takes part, in the same order of
   // calls, with a barrier between two of them. Chunks shrink from half of what is left of a share down to `smallest`,
-  // and are never larger than `largest`. `call` counts the calls: the same number in every thread.
+  // and are never larger than `largest`; one thread has nobody to leave anything to. `call` counts the calls: the same
+  // number in every thread.
   template <class Task>
   void Run(int part, int parts, uint32_t call, int total, int smallest, int largest, const Task& task) {
+    if (parts == 1) {
+      for (int begin = 0; begin < total; begin += largest) task(begin, std::min(total, begin + largest));
+      return;
+    }
     Cursor* const cursors = &cursors_[(call & 1) * parts_];
     // For the next call: nobody is still in the one before this.
     cursors_[((call + 1) & 1) * parts_ + part].next.store(0, std::memory_order_relaxed);
@@ -40,14 +45,15 @@ class WorkQueue {
     }
   }
 
+  // Where the share of a part begins.
+  static int Border(int total, int part, int parts) {
+    return static_cast<int>(static_cast<int64_t>(total) * part / parts);
+  }
+
  private:
   struct alignas(128) Cursor {
     std::atomic<int> next{0};
   };
-
-  static int Border(int total, int part, int parts) {
-    return static_cast<int>(static_cast<int64_t>(total) * part / parts);
-  }
 
   std::unique_ptr<Cursor[]> cursors_;
   const int parts_;
