@@ -1,3 +1,4 @@
+import { normalizer } from './normalizer.ts';
 import type { Scorer } from './scorer.ts';
 import { meanOf, type Estimate } from './statistics.ts';
 
@@ -97,14 +98,4 @@ export class DivergenceAccumulator {
       perplexityRatio: { value, standardError: ratio.standardError && value * ratio.standardError },
     };
   }
-}
-
-/** log of the sum of exponentials, and the first of the largest. */
-function normalizer(logits: Float32Array): { log: number; likeliest: number } {
-  let likeliest = 0;
-  for (let i = 1; i < logits.length; i++) if ((logits[i] ?? 0) > (logits[likeliest] ?? 0)) likeliest = i;
-  const largest = logits[likeliest] ?? 0;
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - largest);
-  return { log: largest + Math.log(sum), likeliest };
 }

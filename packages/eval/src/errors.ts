@@ -28,3 +28,25 @@ export class EvaluationError extends LlmError {
     this.document = document;
   }
 }
+
+/** The file that keeps scored documents cannot be read or written: a full disk, a folder without permission. */
+export class JournalError extends LlmError {
+  readonly path: string;
+
+  constructor(path: string, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(
+      'EVALUATION_JOURNAL',
+      `${path}: scored documents cannot be kept here (${reason}). What it holds stays: make room or choose another file, and the same evaluation goes on from there.`,
+      { cause },
+    );
+    this.path = path;
+  }
+}
+
+/** A stored result that a new one cannot be compared with: not a result, other tasks, other documents. */
+export class BaselineError extends LlmError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('BASELINE', message, options);
+  }
+}

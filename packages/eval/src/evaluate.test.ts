@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs';
 import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { EvaluationError } from './errors.ts';
+import { EvaluationError, JournalError } from './errors.ts';
 import { evaluate } from './evaluate.ts';
 import { formatCsv, formatTable } from './format-results.ts';
 import { lambada } from './tasks/lambada.ts';
@@ -67,11 +68,33 @@ test('an interrupted evaluation goes on where it stopped', async () => {
   const resumed = await evaluate(again, [{ task, data: passages }], { journal });
   expect(again.calls).toHaveLength(2);
   expect(resumed).toEqual(await evaluate(toyScorer(), [{ task, data: passages }]));
-  expect((await readFile(journal, 'utf8')).match(/"index"/g)).toHaveLength(4);
+  expect((await readFile(journal, 'utf8')).match(/"score"/g)).toHaveLength(4);
 
   const other = toyScorer();
   await evaluate(other, [{ task, data: passages }], { journal, modelName: 'another' });
   expect(other.calls).toHaveLength(4);
+});
+
+test('a longer evaluation takes over what a shorter one has scored', async () => {
+  const journal = join(folder, 'growing.jsonl');
+  await evaluate(toyScorer(), [{ task, data: passages }], { journal, limit: 3 });
+  const scorer = toyScorer();
+  const whole = await evaluate(scorer, [{ task, data: passages }], { journal });
+  expect(scorer.calls).toHaveLength(1);
+  expect(whole).toEqual(await evaluate(toyScorer(), [{ task, data: passages }]));
+});
+
+test('a journal that cannot be written is an error that names it', async () => {
+  const journal = join(folder, 'a-file');
+  await writeFile(journal, '');
+  const run = evaluate(toyScorer(), [{ task, data: passages }], { journal: join(journal, 'journal.jsonl') });
+  await expect(run).rejects.toThrow(JournalError);
+});
+
+// A device that is always full; only Linux has it.
+(existsSync('/dev/full') ? test : test.skip)('a full disk ends an evaluation with an error that says so', async () => {
+  const run = evaluate(toyScorer(), [{ task, data: passages }], { journal: '/dev/full' });
+  await expect(run).rejects.toThrow(/ENOSPC.*goes on from there/);
 });
 
 test('a score that is no number names the document; nothing is silently averaged', async () => {

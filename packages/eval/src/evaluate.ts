@@ -1,9 +1,7 @@
-import { mkdir, open, readFile } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
-import { dirname } from 'node:path';
 import { aggregate, type TaskResult } from './aggregate.ts';
 import { readRows } from './datasets/read-rows.ts';
 import { EvaluationError } from './errors.ts';
+import { Journal } from './journal.ts';
 import { answerRequests } from './loglikelihood.ts';
 import type { Scorer } from './scorer.ts';
 import type { DocumentScores, Row, Task } from './tasks/task.ts';
@@ -13,7 +11,7 @@ export interface EvaluateOptions {
   readonly limit?: number;
   /** Documents in flight at once, so that the runtime can batch them; default 8. */
   readonly concurrency?: number;
-  /** A file (JSON lines) that keeps each scored document: an interrupted evaluation goes on where it stopped. */
+  /** A file (JSON lines) that keeps each scored document: an interrupted evaluation goes on where it stopped. See {@link Journal}. */
   readonly journal?: string;
   /** Tells journals of different models apart; needed with `journal`. */
   readonly modelName?: string;
@@ -44,7 +42,7 @@ export interface TaskSource {
 
 /**
  * Scores a model on tasks, zero-shot.
- * @throws DataSetError for unusable rows, EvaluationError for a score that is not a number
+ * @throws DataSetError for unusable rows, EvaluationError for a score that is not a number, JournalError, or the signal's reason
  */
 export async function evaluate(
   scorer: Scorer,
@@ -71,8 +69,13 @@ async function evaluateTask(
   if (documents.length === 0) throw new EvaluationError(task.name, undefined, 'the data set is empty');
 
   const requests = documents.map((document) => task.requests(document));
-  await using journal = await Journal.open(options, task, requests);
-  const scores = journal.scores;
+  const keys = requests.map((list) => Journal.keyOf(options.modelName ?? '', task.name, list));
+  await using journal = await Journal.open(options.journal);
+  const scores = new Map<number, DocumentScores>();
+  for (const [index, key] of keys.entries()) {
+    const known = journal.get(key);
+    if (known) scores.set(index, known);
+  }
   const started = performance.now();
   const before = scores.size;
   let next = 0;
@@ -97,7 +100,7 @@ async function evaluateTask(
       for (const [name, value] of Object.entries(score))
         if (!Number.isFinite(value)) throw new EvaluationError(task.name, index, `${name} is ${value}`);
       scores.set(index, score);
-      await journal.append(index, score);
+      await journal.append(keys[index] ?? '', score);
       report();
     }
   };
@@ -110,47 +113,4 @@ async function evaluateTask(
 /** Waits for all before throwing the first failure: nothing of a failed evaluation runs on. */
 async function settleAll(workers: Promise<void>[]): Promise<void> {
   for (const outcome of await Promise.allSettled(workers)) if (outcome.status === 'rejected') throw outcome.reason;
-}
-
-/** Scored documents on disk, one line each. A line that a kill cut short is ignored and scored again. */
-class Journal implements AsyncDisposable {
-  readonly scores = new Map<number, DocumentScores>();
-  readonly #key: string;
-  readonly #file: Awaited<ReturnType<typeof open>> | undefined;
-
-  private constructor(key: string, file: Awaited<ReturnType<typeof open>> | undefined) {
-    this.#key = key;
-    this.#file = file;
-  }
-
-  static async open({ journal, modelName = '' }: EvaluateOptions, task: Task, requests: unknown): Promise<Journal> {
-    // Scores of another model, data set or version of the prompts do not count.
-    const key = createHash('sha256')
-      .update(JSON.stringify([modelName, task.name, requests]))
-      .digest('hex')
-      .slice(0, 16);
-    if (journal === undefined) return new Journal(key, undefined);
-    await mkdir(dirname(journal), { recursive: true });
-    const lines = (await readFile(journal, 'utf8').catch(() => '')).split('\n');
-    const opened = new Journal(key, await open(journal, 'a'));
-    // What a kill left must not run into the next line.
-    if (lines.at(-1) !== '') await opened.#file?.appendFile('\n');
-    for (const line of lines) {
-      try {
-        const entry = JSON.parse(line) as { key: string; index: number; score: DocumentScores };
-        if (entry.key === key) opened.scores.set(entry.index, entry.score);
-      } catch {
-        continue;
-      }
-    }
-    return opened;
-  }
-
-  async append(index: number, score: DocumentScores): Promise<void> {
-    await this.#file?.appendFile(`${JSON.stringify({ key: this.#key, index, score })}\n`);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file?.close();
-  }
 }

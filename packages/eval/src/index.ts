@@ -5,8 +5,9 @@ export {
   type EvaluationResult,
   type TaskSource,
 } from './evaluate.ts';
+export { compareResults, parseResult, type Comparison, type StoredResult } from './compare.ts';
 export { aggregate, type MetricResult, type TaskResult } from './aggregate.ts';
-export { formatCsv, formatTable } from './format-results.ts';
+export { formatComparison, formatCsv, formatTable } from './format-results.ts';
 export { perplexity, type Perplexity, type PerplexityConvention, type PerplexityOptions } from './perplexity.ts';
 export { divergence, DivergenceAccumulator, type Divergence, type DivergenceOptions } from './divergence.ts';
 export { answerRequests, encodeContinuation, rollingWindows, type TokenRequest } from './loglikelihood.ts';
@@ -17,4 +18,4 @@ export { readRows } from './datasets/read-rows.ts';
 export { taskNamed, tasks } from './tasks/registry.ts';
 export type { Answer, DocumentScores, Metric, MetricKind, Request, Row, Task } from './tasks/task.ts';
 export { detokenize, wikitextPages } from './tasks/wikitext.ts';
-export { DataSetError, EvaluationError } from './errors.ts';
+export { BaselineError, DataSetError, EvaluationError, JournalError } from './errors.ts';

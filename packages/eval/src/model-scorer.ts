@@ -1,5 +1,6 @@
 import type { Model } from '@llm/runtime';
 import type { Sequence } from '@llm/tensor';
+import { normalizer } from './normalizer.ts';
 import type { Scorer, TokenScores } from './scorer.ts';
 
 /** Lets a model be evaluated. A context that several continuations share is run once; each goes on from its cache. */
@@ -69,18 +70,9 @@ function readScores(
   let greedy = true;
   const logProbabilities = continuation.map((token, i) => {
     const row = i === 0 ? first : rest.subarray((i - 1) * vocabularySize, i * vocabularySize);
-    let largest = -Infinity;
-    let likeliest = 0;
-    row.forEach((value, index) => {
-      if (value > largest) {
-        largest = value;
-        likeliest = index;
-      }
-    });
+    const { log, likeliest } = normalizer(row);
     greedy &&= likeliest === token;
-    let sum = 0;
-    for (const value of row) sum += Math.exp(value - largest);
-    return row[token]! - largest - Math.log(sum);
+    return (row[token] ?? Number.NaN) - log;
   });
   return { logProbabilities, greedy };
 }

@@ -1,17 +1,21 @@
 import { readFile } from 'node:fs/promises';
 import {
+  compareResults,
   evaluate as evaluateTasks,
+  formatComparison,
   formatCsv,
   formatTable,
   modelScorer,
+  parseResult,
   perplexity,
   taskNamed,
-  type EvaluationResult,
-  type Perplexity,
+  type Comparison,
+  type StoredResult,
 } from '@llm/eval';
 import { InvalidOptionError } from '@llm/tensor';
 import { Command } from 'commander';
-import { choice, commaSeparated, modelOptions, wholeNumber, type ModelOptions } from '../arguments.ts';
+import { choice, commaSeparated, modelOptions, share, wholeNumber, type ModelOptions } from '../arguments.ts';
+import { GateError } from '../gate-error.ts';
 import { InterruptSignal } from '../interrupt.ts';
 import { loadModel } from '../load-model.ts';
 import type { Output } from '../output.ts';
@@ -27,6 +31,8 @@ interface EvalOptions extends ModelOptions {
   readonly windows?: number;
   readonly journal?: string;
   readonly csv?: true;
+  readonly baseline?: string;
+  readonly failUnder?: number;
 }
 
 export function evaluate(output: Output): Command {
@@ -51,20 +57,33 @@ export function evaluate(output: Output): Command {
     .option('--window <tokens>', 'tokens in a window of --perplexity', wholeNumber(2))
     .option('--windows <n>', 'only the first n windows', wholeNumber(1))
     .option('--journal <file>', 'keep each scored document, and go on from there')
-    .option('--csv', 'print comma-separated values');
+    .option('--csv', 'print comma-separated values')
+    .option('--baseline <file>', 'compare with an earlier result (--json), document by document')
+    .option('--fail-under <share>', 'exit with 1 if less than this share of the baseline is left in any task', share);
   return modelOptions(command)
-    .addHelpText('after', '\nExample:\n  llm eval ./my-model-int4 --tasks lambada,piqa --data ./data')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  llm eval ./my-model-int4 --tasks lambada,piqa --data ./data
+  llm eval ./my-model --compute f32 --tasks piqa --data ./data --json > fp32.json
+  llm eval ./my-model-int4 --tasks piqa --data ./data --baseline fp32.json --fail-under 0.99`,
+    )
     .action(async (source: string, options: EvalOptions) => {
       if (!options.tasks && options.perplexity === undefined)
         throw new InvalidOptionError('tasks', '', ['--tasks with --data', '--perplexity with a text file']);
       const tasks = (options.tasks ?? []).map(taskNamed);
       if (tasks.length > 0 && options.data === undefined)
         throw new InvalidOptionError('data', '', [`a folder with ${tasks.map((task) => task.files[0]).join(', ')}`]);
+      if (options.failUnder !== undefined && options.baseline === undefined)
+        throw new InvalidOptionError('baseline', '', ['a result of llm eval --json, for --fail-under']);
+      // Before the long part: a wrong file must not cost an hour.
+      const baseline = options.baseline === undefined ? undefined : await readBaseline(options.baseline);
       using interrupt = new InterruptSignal();
       await using model = await loadModel(source, options, output, interrupt.signal);
       using progress = new ProgressDisplay(output, options.quiet ?? options.json ?? false);
       const { signal } = interrupt;
-      const result = await evaluateTasks(
+      const evaluation = await evaluateTasks(
         modelScorer(model),
         tasks.map((task) => ({ task, data: options.data ?? '' })),
         {
@@ -87,21 +106,52 @@ export function evaluate(output: Output): Command {
               ...(options.windows === undefined ? {} : { windows: options.windows }),
             });
       progress[Symbol.dispose]();
-      print(output, options, result, measured);
+      const result: StoredResult = { ...evaluation, ...(measured === undefined ? {} : { perplexity: measured }) };
+      const comparison = baseline && compareResults(baseline, result);
+      print(output, options, result, comparison);
+      checkGate(comparison ?? [], options.failUnder);
     });
 }
 
-function print(output: Output, options: EvalOptions, result: EvaluationResult, measured: Perplexity | undefined): void {
+async function readBaseline(path: string): Promise<StoredResult> {
+  const text = await readFile(path, 'utf8').catch(() => {
+    throw new InvalidOptionError('baseline', path, ['a file that llm eval --json wrote']);
+  });
+  return parseResult(text, path);
+}
+
+/** The measured shares decide, without their errors: a gate must say the same to everyone. */
+function checkGate(comparison: readonly Comparison[], failUnder: number | undefined): void {
+  if (failUnder === undefined) return;
+  const failed = comparison.filter(({ kept }) => !(kept >= failUnder));
+  if (failed.length === 0) return;
+  const list = failed
+    .map(({ task, metric, kept }) => `${task} ${metric} keeps ${(kept * 100).toFixed(2)} %`)
+    .join(', ');
+  throw new GateError(`${list} of the baseline; --fail-under asks for ${(failUnder * 100).toFixed(2)} %`);
+}
+
+function print(
+  output: Output,
+  options: EvalOptions,
+  result: StoredResult,
+  comparison: readonly Comparison[] | undefined,
+): void {
   if (options.json) {
-    output.write(JSON.stringify({ ...result, ...(measured === undefined ? {} : { perplexity: measured }) }));
+    output.write(JSON.stringify({ ...result, ...(comparison ? { comparison } : {}) }));
     return;
   }
-  if (result.tasks.length > 0) output.write(options.csv ? formatCsv(result.tasks) : formatTable(result.tasks));
-  if (measured) {
-    const { value, standardError, convention, window, windows, scoredTokens } = measured;
+  if (options.csv) {
+    output.write(formatCsv(result.tasks, result.perplexity));
+    return;
+  }
+  if (result.tasks.length > 0) output.write(formatTable(result.tasks));
+  if (result.perplexity) {
+    const { value, standardError, convention, window, windows, scoredTokens } = result.perplexity;
     const error = standardError === undefined ? '' : ` ± ${standardError.toFixed(4)}`;
     output.write(
       `perplexity ${value.toFixed(4)}${error} (${convention}: ${windows} windows of ${window}, ${scoredTokens} tokens scored)`,
     );
   }
+  if (comparison) output.write(`\n${formatComparison(comparison)}`);
 }
