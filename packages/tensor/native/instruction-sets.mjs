@@ -20,4 +20,8 @@ export const instructionSets = {
     neon: [],
     neon_dotprod: ['-march=armv8.2-a+dotprod'],
   },
+  wasm: {
+    wasm_simd128: ['-msimd128'],
+    wasm_relaxed: ['-msimd128', '-mrelaxed-simd'],
+  },
 };

@@ -20,7 +20,7 @@ export function sources(set) {
       .filter((name) => !name.endsWith(other) && !name.endsWith('_test.cc'))
       .map((name) => `native/${folder}/${name}`),
   );
-  return [...shared, ...targets(['scalar', 'emulated', ...(set === 'wasm' ? ['wasm'] : [])])].sort();
+  return [...shared, ...targets(set === 'wasm' ? ['scalar'] : ['scalar', 'emulated'])].sort();
 }
 
 /** The native tests: each is a program of its own. */

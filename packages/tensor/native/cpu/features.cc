@@ -26,6 +26,7 @@ constexpr FeatureName kNames[] = {
     {"avx512_bf16", &CpuFeatures::avx512_bf16},
     {"amx", &CpuFeatures::amx},
     {"neon_dotprod", &CpuFeatures::neon_dotprod},
+    {"wasm_relaxed", &CpuFeatures::wasm_relaxed},
 };
 
 #if defined(__x86_64__)
@@ -89,6 +90,14 @@ CpuFeatures Detect() {
 #elif defined(__APPLE__)
   cpu.neon_dotprod = true;  // of every Mac with such a CPU
 #endif
+  return cpu;
+}
+
+#elif defined(LLM_WASM_RELAXED)
+
+CpuFeatures Detect() {
+  CpuFeatures cpu;
+  cpu.wasm_relaxed = RelaxedSimdIsExact();
   return cpu;
 }
 

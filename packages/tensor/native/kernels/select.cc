@@ -25,11 +25,21 @@ constexpr CompiledTable kTables[] = {
      &CpuFeatures::neon_dotprod},
     {{"neon", &kNeonMatmul, &kNeonVector, &kNeonAttention, &kScalarBlas, &kScalarProbe}, nullptr},
 #endif
+#if defined(LLM_WASM_RELAXED)
+    {{"wasm_relaxed", &kWasmRelaxedMatmul, &kWasmRelaxedVector, &kWasmRelaxedAttention, &kScalarBlas, &kScalarProbe},
+     &CpuFeatures::wasm_relaxed},
+#endif
+#if defined(__wasm__)
+    {{"wasm_simd128", &kWasmSimd128Matmul, &kWasmSimd128Vector, &kWasmSimd128Attention, &kScalarBlas, &kScalarProbe},
+     nullptr},
+#endif
     {{"scalar", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe}, nullptr},
+#if !defined(__wasm__)
     // Tile registers in plain code: tests the amx table's kernels on every machine.
     {{"amx_emulated", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe, nullptr,
       &kEmulatedTiles},
      nullptr},
+#endif
 };
 
 }  // namespace

@@ -1,0 +1,8 @@
+#include "kernels/matmul_wasm-inl.h"
+#include "targets/targets.h"
+
+namespace llm {
+
+constinit const MatmulKernels kWasmSimd128Matmul = WasmKernels();
+
+}  // namespace llm
