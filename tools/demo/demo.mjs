@@ -59,12 +59,13 @@ try {
 
   step('4. Against the limit of this machine');
   const { decode, limits } = await benchmarkModel(model, threads, { rounds: 2, batches: [], prompt: 256 });
-  const limit = limits.readBandwidth.median / decode.bytesPerToken;
+  const limit = limits.readBandwidth / decode.bytesPerToken;
+  const share = (decode.tokensPerSecond.median / limit) * 100;
   console.log(
     `${decode.tokensPerSecond.median.toFixed(0)} tokens/s greedy; ${(decode.bytesPerToken / 1e6).toFixed(2)} MB of weights each`,
   );
   console.log(
-    `memory reads ${(limits.readBandwidth.median / 1e9).toFixed(1)} GB/s here: a model too large for the caches could reach ${limit.toFixed(0)} tokens/s at this size.`,
+    `memory reads ${(limits.readBandwidth / 1e9).toFixed(1)} GB/s here: a model too large for the caches could reach ${limit.toFixed(0)} tokens/s at this size; this is ${share.toFixed(0)} % of it.`,
   );
   console.log(
     'So small a model lives in the cache. Try a real shape: npx llm bench --synthetic tinyllama-1.1b --threads 1',

@@ -147,7 +147,7 @@ function describeProfile(profile: readonly InstructionProfile[]): string {
   ]);
 }
 
-function describe({ machine, limits, decode, prefill, smallBatch }: Benchmark): string {
+function describe({ machine, decode, prefill, smallBatch, spread }: Benchmark): string {
   const range = ({ min, max }: { min: number; max: number }, format: (value: number) => string) =>
     `${format(min)} .. ${format(max)}`;
   const rate = (value: number): string => value.toFixed(1);
@@ -158,29 +158,25 @@ function describe({ machine, limits, decode, prefill, smallBatch }: Benchmark): 
     `${machine.isa}, ${machine.threads} ${machine.threads === 1 ? 'thread' : 'threads'}; ${bytes(decode.bytesPerToken)} of weights per token`,
     table([
       ['', 'median', 'range'],
-      ['read bandwidth (probe)', bandwidth(limits.readBandwidth.median), range(limits.readBandwidth, bandwidth)],
-      ['integer peak (probe)', tera(limits.integerPeak.median), range(limits.integerPeak, tera)],
+      ['read bandwidth (probe)', bandwidth(spread.readBandwidth.median), range(spread.readBandwidth, bandwidth)],
+      ['integer peak (probe)', tera(spread.integerPeak.median), range(spread.integerPeak, tera)],
       ['decode, tokens/s', rate(decode.tokensPerSecond.median), range(decode.tokensPerSecond, rate)],
       ['decode, weights read', streamed(decode.tokensPerSecond.median), range(decode.tokensPerSecond, streamed)],
       [
         '  of read bandwidth',
-        percent(decode.fractionOfReadBandwidth.median),
-        range(decode.fractionOfReadBandwidth, percent),
+        percent(spread.fractionOfReadBandwidth.median),
+        range(spread.fractionOfReadBandwidth, percent),
       ],
       [
         `prefill of ${prefill.tokens}, tokens/s`,
         rate(prefill.tokensPerSecond.median),
         range(prefill.tokensPerSecond, rate),
       ],
-      [
-        '  of integer peak',
-        percent(prefill.fractionOfIntegerPeak.median),
-        range(prefill.fractionOfIntegerPeak, percent),
-      ],
-      ...smallBatch.map(({ rows, timeRatio }) => [
+      ['  of integer peak', percent(spread.fractionOfIntegerPeak.median), range(spread.fractionOfIntegerPeak, percent)],
+      ...smallBatch.map(({ rows, timeRatio }, i) => [
         `step of ${rows} tokens / of 1`,
-        ratio(timeRatio.median),
-        range(timeRatio, ratio),
+        ratio(timeRatio),
+        range(spread.timeRatios[i]!, ratio),
       ]),
     ]),
   ].join('\n');

@@ -27,28 +27,39 @@ export interface BenchmarkOptions {
   readonly onProgress?: (progress: { readonly stage: string; readonly done: number; readonly total: number }) => void;
 }
 
-/** Speed of a model beside the limits of the machine, measured in the same minutes. Bandwidth in bytes per second. */
+/**
+ * Speed of a model beside the limits of the machine, measured in the same minutes. Bandwidth in bytes per second, fractions of 1;
+ * single numbers are medians over the rounds, whose spreads are in `spread`.
+ */
 export interface Benchmark {
   readonly machine: { readonly isa: string; readonly features: readonly string[]; readonly threads: number };
   readonly limits: {
-    readonly readBandwidth: Spread;
+    readonly readBandwidth: number;
     /** Multiply-adds of 8-bit integers count as two operations. Per second, all threads. */
-    readonly integerPeak: Spread;
+    readonly integerPeak: number;
   };
   readonly decode: {
     readonly tokensPerSecond: Spread;
     /** Weights that one token streams. */
     readonly bytesPerToken: number;
     /** Each round against the probes right before and after it. */
-    readonly fractionOfReadBandwidth: Spread;
+    readonly fractionOfReadBandwidth: number;
   };
   readonly prefill: {
     readonly tokens: number;
     readonly tokensPerSecond: Spread;
-    readonly fractionOfIntegerPeak: Spread;
+    readonly fractionOfIntegerPeak: number;
   };
   /** Time of a step of `rows` tokens over that of one token. */
-  readonly smallBatch: readonly { readonly rows: number; readonly timeRatio: Spread }[];
+  readonly smallBatch: readonly { readonly rows: number; readonly timeRatio: number }[];
+  readonly spread: {
+    readonly readBandwidth: Spread;
+    readonly integerPeak: Spread;
+    readonly fractionOfReadBandwidth: Spread;
+    readonly fractionOfIntegerPeak: Spread;
+    /** In the order of `smallBatch`. */
+    readonly timeRatios: readonly Spread[];
+  };
 }
 
 /**
@@ -107,20 +118,28 @@ export async function benchmarkProgram(
   }
 
   const { isa, features } = cpuInfo();
+  const spreads = {
+    readBandwidth: spread(measured.bandwidth),
+    integerPeak: spread(measured.peak),
+    fractionOfReadBandwidth: spread(measured.decodeFraction),
+    fractionOfIntegerPeak: spread(measured.prefillFraction),
+    timeRatios: measured.batches.map(spread),
+  };
   return {
     machine: { isa, features, threads },
-    limits: { readBandwidth: spread(measured.bandwidth), integerPeak: spread(measured.peak) },
+    limits: { readBandwidth: spreads.readBandwidth.median, integerPeak: spreads.integerPeak.median },
     decode: {
       tokensPerSecond: spread(measured.decode),
       bytesPerToken,
-      fractionOfReadBandwidth: spread(measured.decodeFraction),
+      fractionOfReadBandwidth: spreads.fractionOfReadBandwidth.median,
     },
     prefill: {
       tokens: prompt,
       tokensPerSecond: spread(measured.prefill),
-      fractionOfIntegerPeak: spread(measured.prefillFraction),
+      fractionOfIntegerPeak: spreads.fractionOfIntegerPeak.median,
     },
-    smallBatch: batches.map((rows, i) => ({ rows, timeRatio: spread(measured.batches[i]!) })),
+    smallBatch: batches.map((rows, i) => ({ rows, timeRatio: spreads.timeRatios[i]!.median })),
+    spread: spreads,
   };
 }
 
