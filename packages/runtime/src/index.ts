@@ -28,6 +28,13 @@ export {
   type BenchmarkOptions,
   type SyntheticBenchmarkOptions,
 } from './benchmark/benchmark.ts';
+export {
+  benchmarkKernels,
+  type KernelBenchmark,
+  type KernelBenchmarkOptions,
+  type KernelMeasurement,
+} from './benchmark/kernel-benchmark.ts';
+export { layerShapes, type KernelFilter } from './benchmark/kernel-cases.ts';
 export { benchmarkModel } from './benchmark/benchmark-model.ts';
 export { saveSynthetic, type SaveSyntheticOptions } from './benchmark/save-synthetic.ts';
 export { shapes } from './benchmark/shapes.ts';

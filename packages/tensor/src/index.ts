@@ -44,7 +44,13 @@ export {
   type PackedFormat,
 } from './matrix.ts';
 export { describeKernels, type DescribeKernelsOptions, type KernelChoice } from './kernels.ts';
-export { timeMatmul, type MatmulTiming, type TimeMatmulOptions } from './time-matmul.ts';
+export {
+  MatmulTimer,
+  timeMatmul,
+  type MatmulTimerOptions,
+  type MatmulTiming,
+  type TimeMatmulOptions,
+} from './time-matmul.ts';
 export { matmul, type ComputeType, type MatmulOptions } from './matmul.ts';
 export {
   importGguf,

@@ -1,12 +1,12 @@
 import { backend } from './backend/load.ts';
 import { translateErrors } from './backend/translate-errors.ts';
-import { cpuInfo } from './cpu.ts';
+import { kernelsFor } from './cpu.ts';
 import type { ComputeType } from './matmul.ts';
 import { Matrix, packedByteLength, type MatrixDescription } from './matrix.ts';
 import { checkOptions } from './options.ts';
 import { Storage } from './storage.ts';
 
-export interface TimeMatmulOptions {
+export interface MatmulTimerOptions {
   /** Rows of x. */
   readonly rows: number;
   /** Default `int8`. */
@@ -14,8 +14,13 @@ export interface TimeMatmulOptions {
   readonly span?: number;
   readonly isa?: string;
   readonly threads?: number;
-  /** Products to time. Default 20. */
+  /** Products to time at most. Default 20. */
   readonly repeats?: number;
+  /** Stop after so many seconds, but not before the third product. Default: never. */
+  readonly seconds?: number;
+}
+
+export interface TimeMatmulOptions extends MatmulTimerOptions {
   /** Copies of the weight are taken in turn until they fill so many bytes, far more than the caches. Default 1 GiB. */
   readonly workingSet?: number;
 }
@@ -29,32 +34,56 @@ export interface MatmulTiming {
   readonly operations: number;
 }
 
-/** Times products with a random weight by itself: for benchmarks. */
-export function timeMatmul(weight: MatrixDescription, options: TimeMatmulOptions): MatmulTiming {
-  const known = ['rows', 'compute', 'span', 'isa', 'threads', 'repeats', 'workingSet'];
-  checkOptions(options, known, 'timeMatmul()');
-  const { rows, compute = 'int8', span = 0, isa = cpuInfo().isa, threads = 0, repeats = 20 } = options;
-  const weightBytes = packedByteLength(weight);
-  const stride = Math.ceil(weightBytes / 64) * 64;
-  const copies = Math.max(1, Math.min(repeats, Math.floor((options.workingSet ?? 2 ** 30) / stride)));
-  using storage = Storage.allocate(copies * stride);
-  const bytes = randomBytes(weightBytes);
-  for (let copy = 0; copy < copies; copy++) storage.write(copy * stride, bytes);
-  const matrices = Array.from({ length: copies }, (_, copy) => new Matrix(weight, storage, copy * stride));
-  const x = Float32Array.from({ length: rows * weight.columns }, () => Math.random() - 0.5);
-  try {
-    const seconds = translateErrors(() =>
+/** A random weight, in copies that no cache holds together, to time products with. For benchmarks. */
+export class MatmulTimer implements Disposable {
+  readonly #weight: MatrixDescription;
+  readonly #weightBytes: number;
+  readonly #storage: Storage;
+  readonly #matrices: readonly Matrix[];
+
+  /** @param workingSet - bytes of all copies */
+  constructor(weight: MatrixDescription, workingSet: number) {
+    this.#weight = weight;
+    this.#weightBytes = packedByteLength(weight);
+    const stride = Math.ceil(this.#weightBytes / 64) * 64;
+    const copies = Math.max(1, Math.floor(workingSet / stride));
+    this.#storage = Storage.allocate(copies * stride);
+    const bytes = randomBytes(this.#weightBytes);
+    for (let copy = 0; copy < copies; copy++) this.#storage.write(copy * stride, bytes);
+    this.#matrices = Array.from({ length: copies }, (_, copy) => new Matrix(weight, this.#storage, copy * stride));
+  }
+
+  time(options: MatmulTimerOptions): MatmulTiming {
+    const known = ['rows', 'compute', 'span', 'isa', 'threads', 'repeats', 'seconds'];
+    checkOptions(options, known, 'MatmulTimer.time()');
+    const { rows, compute = 'int8', span = 0, threads = 0, repeats = 20, seconds = Infinity } = options;
+    const isa = kernelsFor(options.isa);
+    const x = Float32Array.from({ length: rows * this.#weight.columns }, () => Math.random() - 0.5);
+    const measured = translateErrors(() =>
       backend().addon.timeMatmul(
-        matrices.map((matrix) => matrix.handle),
-        ...([x, rows, compute, span, isa, threads, repeats + 1] as const),
+        this.#matrices.map((matrix) => matrix.handle),
+        ...([x, rows, compute, span, isa, threads, repeats + 1, seconds] as const),
       ),
     );
-    // The first one also touches the memory of its own buffers.
-    const sorted = seconds.slice(1).sort((a, b) => a - b);
-    return { seconds: sorted, weightBytes, operations: 2 * rows * weight.rows * weight.columns };
-  } finally {
-    for (const matrix of matrices) matrix[Symbol.dispose]();
+    return {
+      // The first one also touches the memory of its own buffers.
+      seconds: measured.slice(1).sort((a, b) => a - b),
+      weightBytes: this.#weightBytes,
+      operations: 2 * rows * this.#weight.rows * this.#weight.columns,
+    };
   }
+
+  [Symbol.dispose](): void {
+    for (const matrix of this.#matrices) matrix[Symbol.dispose]();
+    this.#storage[Symbol.dispose]();
+  }
+}
+
+/** Times products with a random weight by itself: for benchmarks. */
+export function timeMatmul(weight: MatrixDescription, options: TimeMatmulOptions): MatmulTiming {
+  const { workingSet = 2 ** 30, ...rest } = options;
+  using timer = new MatmulTimer(weight, workingSet);
+  return timer.time(rest);
 }
 
 /** Of any format: every 16-bit or 32-bit number among them is finite. */

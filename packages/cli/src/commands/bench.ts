@@ -1,12 +1,21 @@
 import { writeFile } from 'node:fs/promises';
-import { benchmarkProgram, saveSynthetic, syntheticProgram, type Benchmark, type BenchmarkOptions } from '@llm/runtime';
+import {
+  benchmarkKernels,
+  benchmarkProgram,
+  saveSynthetic,
+  syntheticProgram,
+  type Benchmark,
+  type BenchmarkOptions,
+} from '@llm/runtime';
 import { chromeTrace, InvalidOptionError, threadPlan, type InstructionProfile, type Program } from '@llm/tensor';
 import { Command } from 'commander';
-import { modelOptions, wholeNumber, type ModelOptions } from '../arguments.ts';
+import { commaSeparated, modelOptions, wholeNumber, type ModelOptions } from '../arguments.ts';
 import { InterruptSignal } from '../interrupt.ts';
+import { kernelReport } from '../kernel-report.ts';
 import { loadModel } from '../load-model.ts';
 import type { Output } from '../output.ts';
 import { ProgressDisplay } from '../progress.ts';
+import { rooflinePlot } from '../roofline.ts';
 import { table } from '../table.ts';
 import { bandwidth, bytes, percent } from '../units.ts';
 
@@ -18,6 +27,13 @@ interface BenchOptions extends ModelOptions {
   readonly rounds: number;
   readonly profile?: true;
   readonly trace?: string;
+  readonly kernels?: true;
+  readonly full?: true;
+  readonly isas?: string[];
+  readonly formats?: string[];
+  readonly shapes?: string[];
+  readonly rows?: string[];
+  readonly plot?: string;
 }
 
 export function bench(output: Output): Command {
@@ -30,17 +46,29 @@ export function bench(output: Output): Command {
     .option('--prompt <n>', 'tokens of the prompt', wholeNumber(1), 512)
     .option('--rounds <n>', 'rounds; the median and the spread are shown', wholeNumber(1), 3)
     .option('--profile', 'also show where the time goes, instruction by instruction')
-    .option('--trace <file>', 'write the last steps, thread by thread, for a browser’s tracing page');
+    .option('--trace <file>', 'write the last steps, thread by thread, for a browser’s tracing page')
+    .option('--kernels', 'measure every kernel by itself instead of a model, on layers of published models')
+    .option('--full', 'with --kernels: every format, table and shape, which takes hours')
+    .option('--isas <names>', 'with --kernels: these tables only, comma-separated', commaSeparated)
+    .option('--formats <names>', 'with --kernels: these weight and cache formats only', commaSeparated)
+    .option('--shapes <names>', 'with --kernels: these layers only', commaSeparated)
+    .option('--rows <numbers>', 'with --kernels: these numbers of rows', commaSeparated)
+    .option('--plot <file>', 'with --kernels: also write a roofline plot (SVG)');
   return modelOptions(command)
     .addHelpText(
       'after',
-      '\nExamples:\n  llm bench --synthetic tinyllama-1.1b --threads 1 --group-size 128\n  llm bench ./my-model-int4 --json',
+      '\nExamples:\n  llm bench --synthetic tinyllama-1.1b --threads 1 --group-size 128\n  llm bench ./my-model-int4 --json\n  llm bench --kernels --threads 1 --plot roofline.svg',
     )
     .action(async (source: string | undefined, options: BenchOptions) => {
       if (source !== undefined && options.synthetic !== undefined)
         throw new InvalidOptionError('synthetic', options.synthetic, ['a model or --synthetic, not both']);
       if (options.save !== undefined && options.synthetic === undefined)
         throw new InvalidOptionError('save', options.save, ['with --synthetic only']);
+      if (options.kernels) {
+        await benchKernels(source, options, output);
+        return;
+      }
+      refuseWithoutKernels(options);
       using interrupt = new InterruptSignal();
       using progress = new ProgressDisplay(output, options.quiet ?? options.json ?? false);
       const threads = options.threads ?? threadPlan().threads;
@@ -81,6 +109,31 @@ export function bench(output: Output): Command {
         };
       }
     });
+}
+
+async function benchKernels(source: string | undefined, options: BenchOptions, output: Output): Promise<void> {
+  const model = source ?? options.synthetic;
+  if (model !== undefined) throw new InvalidOptionError('kernels', model, ['--kernels alone: it measures no model']);
+  using interrupt = new InterruptSignal();
+  using progress = new ProgressDisplay(output, options.quiet ?? options.json ?? false);
+  const measured = await benchmarkKernels({
+    threads: options.threads ?? threadPlan().threads,
+    full: options.full ?? false,
+    ...(options.isas ? { isas: options.isas } : {}),
+    ...(options.formats ? { formats: options.formats } : {}),
+    ...(options.shapes ? { shapes: options.shapes } : {}),
+    ...(options.rows ? { rows: options.rows.map(wholeNumber(1)) } : {}),
+    signal: interrupt.signal,
+    onProgress: progress.update,
+  });
+  progress[Symbol.dispose]();
+  if (options.plot !== undefined) await writeFile(options.plot, rooflinePlot(measured));
+  output.write(options.json ? JSON.stringify(measured, null, 2) : kernelReport(measured));
+}
+
+function refuseWithoutKernels({ full, isas, formats, shapes, rows, plot }: BenchOptions): void {
+  for (const [name, value] of Object.entries({ full, isas, formats, shapes, rows, plot }))
+    if (value !== undefined) throw new InvalidOptionError(name, String(value), ['only together with --kernels']);
 }
 
 interface Measured {

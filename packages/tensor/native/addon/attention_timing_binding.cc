@@ -1,4 +1,4 @@
-// Measures what attention costs by itself, for bench/attention.mjs.
+// Measures what attention costs by itself, for timeAttention().
 #include <algorithm>
 #include <chrono>
 #include <cmath>

@@ -128,11 +128,14 @@ Napi::Value ForceMatmul(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), ForceMatmulPath(info[0].As<Napi::String>().Utf8Value()));
 }
 
-// (matrices, x, rows, compute, span, isa, threads, repeats): seconds of each product, the matrices taken in turn
+// (matrices, x, rows, compute, span, isa, threads, repeats, most): seconds of each product, the matrices taken in turn;
+// none is begun after `most` seconds, but for the first few
 Napi::Value TimeMatmul(const Napi::CallbackInfo& info) {
   const auto matrices = info[0].As<Napi::Array>();
   Napi::Array seconds = Napi::Array::New(info.Env());
   const int repeats = info[7].As<Napi::Number>().Int32Value();
+  const double most = info[8].As<Napi::Number>().DoubleValue();
+  constexpr int kFew = 4;
   std::vector<const Weight*> weights;
   for (uint32_t i = 0; i < matrices.Length(); ++i) {
     Napi::Value matrix;
@@ -150,13 +153,15 @@ Napi::Value TimeMatmul(const Napi::CallbackInfo& info) {
   const auto out = AllocateMemory(sizeof(float) * call.rows * weights[0]->rows);
   if (memory == nullptr || out == nullptr) return Fail(info.Env(), "OUT_OF_MEMORY", "the system refused memory");
   call.out = reinterpret_cast<float*>(out->data());
-  for (int i = 0; i < repeats; ++i) {
+  double sum = 0;
+  for (int i = 0; i < repeats && (i < kFew || sum < most); ++i) {
     call.weight = weights[i % weights.size()];
     if (call.weight->rows != weights[0]->rows || call.weight->columns != weights[0]->columns)
       return Fail(info.Env(), "SHAPE_MISMATCH", "the matrices must have the same shape");
     const auto start = std::chrono::steady_clock::now();
     SharedPool().Run(Multiply, &call, call.parts);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    sum += elapsed.count();
     seconds.Set(seconds.Length(), Napi::Number::New(info.Env(), elapsed.count()));
   }
   return seconds;

@@ -70,7 +70,7 @@ export interface MatrixCalls {
   };
   /** For the whole process; an empty name leaves the choice to the selector. False if there is no such kernel. */
   forceMatmul(kernel: string): boolean;
-  /** Seconds of each of `repeats` products; the matrices, all of one shape, are taken in turn. */
+  /** Seconds of each of `repeats` products, fewer if they last longer than `most` seconds; the matrices, all of one shape, are taken in turn. */
   timeMatmul(
     matrices: MatrixHandle[],
     x: Float32Array,
@@ -80,5 +80,6 @@ export interface MatrixCalls {
     isa: string,
     threads: number,
     repeats: number,
+    most: number,
   ): number[];
 }
