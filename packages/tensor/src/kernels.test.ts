@@ -14,7 +14,7 @@ test('few rows are decoded in registers, dense weights are computed in float32',
     'float',
     'float',
   ]);
-  expect(describeKernels({ format: 'bf16', rows: 32, columns: 32 }, { rows: [1] })[0]?.reason).toBe('dense weights');
+  expect(describeKernels({ format: 'bf16', rows: 32, columns: 32 }, { rows: [1] })[0]?.reason).toMatch(/dense weights/);
 });
 
 test('the scalar table has one int8 kernel for any number of rows', () => {

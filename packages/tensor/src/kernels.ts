@@ -23,6 +23,7 @@ export interface KernelChoice {
   /**
    * - `rows`: codes are decoded in registers for up to six rows at a time
    * - `panel`: a block's codes are decoded to bytes once for all rows
+   * - `stream`: dense weights are transposed in registers, for up to four rows
    * - `float`: a block's weights are decoded to float32 once for all rows
    * - `bf16`: the same, rounded to bfloat16
    * - `tiles`, `bf16-tiles`: as `panel` and `bf16`, in the tile registers of AMX

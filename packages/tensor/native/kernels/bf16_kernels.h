@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/matmul_kernels.h"
+
 namespace llm {
 
 // Pairs of neighbouring k; an odd last k is paired with 0.
@@ -14,6 +16,8 @@ struct Bf16Kernels {
   // out[rows][32], continued unless `first`: one chain of pairs over k for each output.
   void (*multiply)(const uint16_t* x, int rows, const uint16_t* panel, int columns, bool first, float* out,
                    int64_t ldo);
+  // Of dense bf16 matrices, as in MatmulKernels.
+  StreamKernel stream[kStreamRows];
 };
 
 }  // namespace llm

@@ -132,6 +132,8 @@ void MatmulBlocks(const KernelTable& table, Compute compute, const Weight& weigh
       return MultiplyRows(loop, span);
     case MatmulPath::kPanel:
       return MultiplyCodePanels(loop, span);
+    case MatmulPath::kStream:
+      return MultiplyDenseRows(loop, compute == Compute::kBf16);
     case MatmulPath::kFloat:
       return MultiplyFloatPanels(loop);
     case MatmulPath::kBf16:

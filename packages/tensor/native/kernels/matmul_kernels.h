@@ -54,6 +54,14 @@ struct CodePanel {
   int ahead_lines;
 };
 
+// Rows of x that a dense matrix is multiplied with in one pass, without a panel.
+constexpr int kStreamRows = 4;
+
+// out[r * ldo + c], r < rows, for 32 whole rows c of a dense matrix that are `stride` numbers apart: the sums that a
+// panel gives. `prepared` as for panels. [rows - 1]
+using StreamKernel = void (*)(const void* row, int64_t stride, int columns, const void* prepared, float* out,
+                              int64_t ldo);
+
 struct MatmulKernels {
   // Quantizes x[rows][ldx], `columns` values each. A span with a NaN or an infinity gets quants 0 and a NaN scale.
   void (*quantize)(const float* x, int64_t ldx, int rows, int columns, const SegmentPlan& plan, int base_factor,
@@ -86,6 +94,8 @@ struct MatmulKernels {
   // out[r][c] = fma chain over k of x[k][r] * panel[k][c], continuing out unless `first`.
   void (*multiply_float)(const float* x, int rows, const float* panel, int columns, bool first, float* out,
                          int64_t ldo);
+
+  StreamKernel stream[kFirstPacked][kStreamRows];  // null: panels alone
 };
 
 }  // namespace llm

@@ -126,6 +126,21 @@ void MultiplyCodePanels(const BlockLoop& loop, int span) {
   }
 }
 
+void MultiplyDenseRows(const BlockLoop& loop, bool bf16) {
+  const Weight& weight = loop.weight;
+  const auto& kernels = bf16 ? loop.table.bf16->stream : loop.table.matmul->stream[static_cast<int>(weight.format)];
+  const int whole = std::min(loop.block_end, std::max(loop.block_begin, static_cast<int>(weight.rows / kBlockRows)));
+  const int64_t block_bytes = weight.columns * kBlockRows * ElementBytes(weight.format);
+  for (int block = loop.block_begin; block < whole; ++block)
+    kernels[loop.rows - 1](weight.data + block * block_bytes, weight.columns, static_cast<int>(weight.columns),
+                           loop.prepared, loop.Out(block, 0), loop.ldo);
+  if (whole == loop.block_end) return;
+  const BlockLoop rest = {loop.table,         weight,   loop.prepared, loop.rows, whole, loop.block_end,
+                          loop.Out(whole, 0), loop.ldo, loop.scratch};
+  if (bf16) return MultiplyBf16Panels(rest);
+  MultiplyFloatPanels(rest);
+}
+
 void MultiplyFloatPanels(const BlockLoop& loop) {
   const int64_t columns = loop.weight.columns;
   const auto* const x = reinterpret_cast<const float*>(loop.prepared);

@@ -51,6 +51,9 @@ constexpr int kCodePanelColumns = 1024;
 void MultiplyCodePanels(const BlockLoop& loop, int span);
 size_t CodePanelBytes(const Weight& weight);
 
+// Dense rows, a few rows of x at once; a last block that is not whole goes through a panel.
+void MultiplyDenseRows(const BlockLoop& loop, bool bf16);
+
 // The same in fp32, and rounded to bf16.
 void MultiplyFloatPanels(const BlockLoop& loop);
 void MultiplyBf16Panels(const BlockLoop& loop);

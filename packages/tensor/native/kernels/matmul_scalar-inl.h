@@ -211,6 +211,7 @@ constexpr MatmulKernels kScalarKernels = {
      Unpack<WeightFormat::kAsym3>},
     {UnpackDense<WeightFormat::kF32>, UnpackDense<WeightFormat::kF16>, UnpackDense<WeightFormat::kBf16>},
     MultiplyFloat,
+    {},
 };
 
 }  // namespace

@@ -2,12 +2,13 @@
 
 #include <atomic>
 
+#include "kernels/bf16_kernels.h"
 #include "kernels/matmul_plan.h"
 
 namespace llm {
 namespace {
 
-constexpr const char* kNames[] = {"rows", "panel", "float", "bf16", "tiles", "bf16-tiles"};
+constexpr const char* kNames[] = {"rows", "panel", "stream", "float", "bf16", "tiles", "bf16-tiles"};
 constexpr int kNotForced = -1;
 std::atomic<int> forced{kNotForced};
 
@@ -32,6 +33,13 @@ bool SpansFitPanel(const Weight& weight, int span) {
   return plan.per_span * plan.octets * kOctet <= kCodePanelColumns;
 }
 
+// Few rows of x: a panel would cost more than it saves.
+constexpr const char* kFewDenseRows = "few rows of x with dense weights need no panel";
+
+bool Streams(const StreamKernel* kernels, int rows) {
+  return kernels != nullptr && rows <= kStreamRows && kernels[rows - 1] != nullptr;
+}
+
 // Rows that fill a tile's 2 x 16; below, tiles would multiply padding. Not measured: no machine with AMX was at hand.
 constexpr int kTileThreshold = 32;
 
@@ -43,10 +51,16 @@ MatmulChoice SelectMatmul(const KernelTable& table, Compute compute, const Weigh
   if (compute == Compute::kBf16) {
     if (table.tiles != nullptr && (rows >= kTileThreshold || table.bf16 == nullptr))
       return {MatmulPath::kBf16Tiles, "bf16 factors were asked for, and rows fill tiles"};
+    if (Streams(table.bf16 != nullptr && weight.format == WeightFormat::kBf16 ? table.bf16->stream : nullptr, rows))
+      return {MatmulPath::kStream, kFewDenseRows};
     return table.bf16 != nullptr ? MatmulChoice{MatmulPath::kBf16, "bf16 factors were asked for"}
                                  : MatmulChoice{MatmulPath::kFloat, "no bf16 instructions in this table"};
   }
-  if (!IsPacked(weight.format)) return {MatmulPath::kFloat, "dense weights"};
+  if (!IsPacked(weight.format)) {
+    if (Streams(table.matmul->stream[static_cast<int>(weight.format)], rows))
+      return {MatmulPath::kStream, kFewDenseRows};
+    return {MatmulPath::kFloat, "dense weights"};
+  }
   if (compute == Compute::kF32) return {MatmulPath::kFloat, "exact weights and sums were asked for"};
   const bool fits = SpansFitPanel(weight, span), tiles = table.tiles != nullptr && fits;
   const bool panel = table.matmul->panel[PackedIndex(weight.format)][0] != nullptr && fits;

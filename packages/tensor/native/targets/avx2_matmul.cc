@@ -4,6 +4,6 @@
 
 namespace llm {
 
-const MatmulKernels kAvx2Matmul = {Quantize, LLM_YMM_ALL_ROWS(MaddYmm), {}, {}, LLM_FLOAT_KERNELS(Ymm)};
+const MatmulKernels kAvx2Matmul = {Quantize, LLM_YMM_ALL_ROWS(MaddYmm), {}, {}, LLM_FLOAT_KERNELS(Ymm), {}};
 
 }  // namespace llm

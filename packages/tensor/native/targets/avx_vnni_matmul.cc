@@ -4,6 +4,6 @@
 
 namespace llm {
 
-const MatmulKernels kAvxVnniMatmul = {Quantize, LLM_YMM_ALL_ROWS(VnniYmm), {}, {}, LLM_FLOAT_KERNELS(Ymm)};
+const MatmulKernels kAvxVnniMatmul = {Quantize, LLM_YMM_ALL_ROWS(VnniYmm), {}, {}, LLM_FLOAT_KERNELS(Ymm), {}};
 
 }  // namespace llm
