@@ -11,6 +11,7 @@ import { compile, planProgram, type CompileOptions } from './compile/compile.ts'
 import { MemoryLimitError } from './errors.ts';
 import { cacheBlockBytes, estimateMemory, sumOf, type MemoryEstimate } from './memory.ts';
 import { ModelWeights } from './model-weights.ts';
+import { OutputForms } from './output-form.ts';
 import { checkLoadOptions, loadDefaults, type LoadOptions } from './options.ts';
 
 /** Everything that a model runs on. */
@@ -18,6 +19,7 @@ export interface LoadedModel {
   readonly checkpoint: Checkpoint;
   readonly program: Program;
   readonly tokenizer: Tokenizer | TokenizerError;
+  readonly forms: OutputForms;
   readonly contextLength: number;
   readonly memory: MemoryEstimate;
   /** Ends what is running and frees everything. */
@@ -58,7 +60,8 @@ export async function loadModel(source: string, options: LoadOptions): Promise<L
     program = new Program(describe(target), { ...programOptions(options), ...(draft && { draft: describe(draft) }) });
     if (program.contextLength < contextLength)
       throw new InvalidOptionError('contextLength', String(contextLength), [`up to ${program.contextLength}`]);
-    return { checkpoint: target.checkpoint, program, tokenizer, contextLength, memory, dispose };
+    const forms = new OutputForms(target.checkpoint.path, tokenizer, target.results.vocabularySize);
+    return { checkpoint: target.checkpoint, program, tokenizer, forms, contextLength, memory, dispose };
   } catch (error) {
     await dispose();
     throw error;

@@ -32,7 +32,7 @@ import {
 import { readSession } from './saved-session.ts';
 import { scoreInputs, scoreOf, scoreRequest, type Score } from './score.ts';
 import { Session } from './session.ts';
-import { startGeneration } from './start-generation.ts';
+import { grammarOf, startGeneration } from './start-generation.ts';
 
 export interface LogitsOptions {
   /** Of the last token only (default), or of all. */
@@ -136,19 +136,22 @@ export class Model implements AsyncDisposable {
    * Continues a text, answers messages, or goes on with token ids. The work starts at once and shares steps with what else is
    * running.
    * @throws {@link UnknownOptionError}, {@link InvalidOptionError}, {@link ContextOverflowError}, {@link NoChatTemplateError},
-   * {@link TokenizerError}
+   * {@link TokenizerError}, {@link InvalidGrammarError}, {@link UnsupportedSchemaError}
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     checkGenerateOptions(options);
     const tokens = encodePrompt(prompt, this.#language);
     checkTokens(tokens, this.contextLength, this.vocabularySize);
+    const grammar = grammarOf(this.#loaded, options);
     const sequence = this.program.createSequence();
     // An answer begins a text of its own; everything else goes on with one.
     const answers = typeof prompt !== 'string' && !isTokens(prompt);
     const decoder = decoderAfter(answers ? [] : tokens, this.#language);
-    return startGeneration(this.#loaded, sequence, Int32Array.from(tokens), decoder, options, () => {
+    const finished = (): void => {
       sequence.dispose();
-    });
+    };
+    const beginning = { sequence, prompt: Int32Array.from(tokens), decoder, grammar, finished };
+    return startGeneration(this.#loaded, beginning, options);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { checkOptions, InvalidOptionError, type SamplingOptions } from '@llm/tensor';
+import { checkOptions, InvalidOptionError, type JsonSchema, type SamplingOptions } from '@llm/tensor';
 
 /** What a long call reports: `done` of `total` units of a stage. */
 export interface Progress {
@@ -88,6 +88,13 @@ export interface GenerateOptions extends SamplingOptions {
    * `draft`. What is said does not change; guessing that gains no time is given up by itself. Default `none`.
    */
   readonly speculation?: 'none' | 'promptLookup' | 'draftModel';
+  /**
+   * The form that the answer must have, in the notation GBNF: see {@link Grammar}. Only tokens that keep to it are drawn; the
+   * answer ends where the grammar does, or, incomplete, at maxTokens and where the context is full.
+   */
+  readonly grammar?: string;
+  /** The answer is a JSON text of this schema: see {@link jsonSchemaGrammar} for the keywords. Like `grammar`, and instead of it. */
+  readonly jsonSchema?: JsonSchema;
   /** Give each token's log-probability, at temperature 1 and before penalties, in {@link Generation.parts}. */
   readonly logProbabilities?: boolean;
   /** Aborting rejects everything awaited of the generation with the signal's reason. */
@@ -127,6 +134,8 @@ const generateOptions: Record<keyof GenerateOptions, true> = {
   stopTokens: true,
   contextShift: true,
   speculation: true,
+  grammar: true,
+  jsonSchema: true,
   logProbabilities: true,
   signal: true,
 };
@@ -159,6 +168,8 @@ export function checkGenerateOptions(options: GenerateOptions, where = 'generate
   positive('maxTokens', options.maxTokens);
   checkOptions(options.contextShift, ['keep'], `${where} contextShift`);
   oneOf('speculation', options.speculation, ['none', 'promptLookup', 'draftModel']);
+  if (options.grammar !== undefined && options.jsonSchema !== undefined)
+    throw new InvalidOptionError('jsonSchema', 'a schema', ['one of grammar and jsonSchema']);
   whole('contextShift.keep', options.contextShift?.keep, 0, '0 or a whole number');
   within('temperature', options.temperature, 0, Infinity, '0 (greedy) or more');
   within('topP', options.topP, 0, 1, 'numbers from 0 to 1');

@@ -16,7 +16,7 @@ import {
   type Prompt,
 } from './prompt.ts';
 import { writeSession, type SavedSession, type Transcript } from './saved-session.ts';
-import { startGeneration } from './start-generation.ts';
+import { grammarOf, startGeneration } from './start-generation.ts';
 
 /**
  * A conversation or a growing text. Its keys and values stay in the cache between turns, so that each turn costs only its own
@@ -72,14 +72,17 @@ export class Session implements Disposable {
     const turn = this.#fit(this.#turn(prompt), options);
     const { program } = this.#loaded;
     checkTokens(turn.ids, this.#loaded.contextLength, program.description.vocabularySize);
+    const grammar = grammarOf(this.#loaded, options);
     this.#sequence.truncate(turn.shared);
     const rest = Int32Array.from(turn.ids.slice(turn.shared));
     this.#busy = true;
     const decoder = decoderAfter(turn.chat ? [] : turn.ids, this.#language);
-    this.#running = startGeneration(this.#loaded, this.#sequence, rest, decoder, options, (answer) => {
+    const finished = (answer: Answer): void => {
       this.#busy = false;
       if (!this.#disposed) this.#finish(turn, answer);
-    });
+    };
+    const beginning = { sequence: this.#sequence, prompt: rest, decoder, grammar, finished };
+    this.#running = startGeneration(this.#loaded, beginning, options);
     return this.#running;
   }
 

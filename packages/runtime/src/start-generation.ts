@@ -1,5 +1,5 @@
 import type { StreamingDecoder } from '@llm/models';
-import type { Sequence } from '@llm/tensor';
+import type { Grammar, SamplingOptions, Sequence } from '@llm/tensor';
 
 import { Generation, type Answer } from './generation.ts';
 import type { LoadedModel } from './load.ts';
@@ -8,16 +8,45 @@ import type { GenerateOptions } from './options.ts';
 /** What the engine counts up to. */
 const mostTokens = 2 ** 31 - 1;
 
-/**
- * Starts a generation at the end of a sequence. `finished` hears of the answer, once.
- */
+/** What a generation begins with, besides its options. */
+export interface GenerationBeginning {
+  readonly sequence: Sequence;
+  /** What goes to the end of the sequence. */
+  readonly prompt: Int32Array;
+  readonly decoder: StreamingDecoder | undefined;
+  readonly grammar: Grammar | undefined;
+  /** Hears of the answer, once. */
+  readonly finished: (answer: Answer) => void;
+}
+
+/** The form that the options ask for. Before anything is begun, because it may be none. */
+export function grammarOf({ forms, checkpoint }: LoadedModel, options: GenerateOptions): Grammar | undefined {
+  return forms.grammarOf(options, options.stopTokens ?? checkpoint.eosTokenIds);
+}
+
+const samplingOptions: Record<keyof SamplingOptions, true> = {
+  temperature: true,
+  topK: true,
+  topP: true,
+  minP: true,
+  repetitionPenalty: true,
+  presencePenalty: true,
+  frequencyPenalty: true,
+  seed: true,
+  logitBias: true,
+};
+
+/** The engine draws by default; {@link GenerateOptions} say that the likeliest token is taken. */
+function samplingOf(options: GenerateOptions): SamplingOptions {
+  const given = Object.entries(options).filter(([name]) => Object.hasOwn(samplingOptions, name));
+  return { temperature: 0, ...(Object.fromEntries(given) as SamplingOptions) };
+}
+
+/** Starts a generation at the end of a sequence. */
 export function startGeneration(
   { program, checkpoint, contextLength }: Pick<LoadedModel, 'program' | 'checkpoint' | 'contextLength'>,
-  sequence: Sequence,
-  prompt: Int32Array,
-  decoder: StreamingDecoder | undefined,
+  { sequence, prompt, decoder, grammar, finished }: GenerationBeginning,
   options: GenerateOptions,
-  finished: (answer: Answer) => void,
 ): Generation {
   const {
     stop = [],
@@ -25,10 +54,8 @@ export function startGeneration(
     signal,
     logProbabilities,
     maxTokens,
-    temperature = 0,
     contextShift,
     speculation,
-    ...rest
   } = options;
   // The last token needs no place of its own.
   const room = contextShift ? Infinity : contextLength - sequence.length - prompt.length + 1;
@@ -39,10 +66,11 @@ export function startGeneration(
         prompt,
         {
           maxTokens: Math.min(maxTokens ?? Infinity, room, mostTokens),
-          sampling: { temperature, ...rest },
+          sampling: samplingOf(options),
           stopTokens,
           ...(contextShift && { contextShift }),
           ...(speculation && { speculation }),
+          ...(grammar && { grammar }),
           ...(logProbabilities !== undefined && { logProbabilities }),
         },
         onTokens,

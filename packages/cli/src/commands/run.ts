@@ -4,10 +4,11 @@ import { modelOptions, textOf } from '../arguments.ts';
 import { generationOptions, toGenerateOptions, type GenerationFlags } from '../generation-options.ts';
 import { InterruptSignal } from '../interrupt.ts';
 import { loadModel } from '../load-model.ts';
+import { outputFormOptions, readOutputForm, type OutputFormFlags } from '../output-form.ts';
 import type { Output } from '../output.ts';
 import { usageLine } from '../usage-line.ts';
 
-interface RunOptions extends GenerationFlags {
+interface RunOptions extends GenerationFlags, OutputFormFlags {
   readonly system?: string;
   readonly chat?: true;
 }
@@ -19,12 +20,13 @@ export function run(output: Output): Command {
     .argument('[prompt]', 'the text, @file to read one, or standard input if there is none')
     .option('--chat', 'put the prompt into the model’s chat template')
     .option('--system <text>', 'system message, with --chat');
-  return generationOptions(modelOptions(command))
+  return outputFormOptions(generationOptions(modelOptions(command)))
     .addHelpText('after', '\nExample:\n  llm run stories-llama-5m "Once upon a time" -n 100 --temperature 0.8 --seed 1')
     .action(async (source: string, argument: string | undefined, options: RunOptions) => {
       const prompt = await textOf(argument);
       if (prompt === undefined)
         throw new InvalidOptionError('prompt', '', ['a text as the second argument', '@file', 'standard input']);
+      const form = await readOutputForm(options);
       using interrupt = new InterruptSignal();
       await using model = await loadModel(source, options, output, interrupt.signal);
       const messages = [
@@ -33,6 +35,7 @@ export function run(output: Output): Command {
       ];
       const generation = model.generate(options.chat ? messages : prompt, {
         ...toGenerateOptions(options),
+        ...form,
         signal: interrupt.signal,
       });
       if (options.json) {

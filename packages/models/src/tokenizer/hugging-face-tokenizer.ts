@@ -54,6 +54,10 @@ export class HuggingFaceTokenizer implements Tokenizer {
     return this.#library.id_to_token(id);
   }
 
+  tokenBytes(id: number): Uint8Array | undefined {
+    return this.#plan && this.#tokenBytes(this.#plan, id, true);
+  }
+
   streamingDecoder(options: DecodeOptions = {}): StreamingDecoder {
     const plan = this.#plan;
     if (!plan) return new WholeStreamingDecoder((ids) => this.#decodeWhole(ids, options));

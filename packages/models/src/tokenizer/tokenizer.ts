@@ -15,6 +15,12 @@ export interface Tokenizer {
   /** The vocabulary's spelling of an id; undefined outside the vocabulary. */
   idToToken(id: number): string | undefined;
 
+  /**
+   * The bytes that a token adds to a text; may be part of a character. Undefined for control tokens, outside the vocabulary,
+   * and where tokens have no bytes of their own (WordPiece and the like).
+   */
+  tokenBytes(id: number): Uint8Array | undefined;
+
   /** A decoder for one growing text: pushes give the text that is complete so far, and never half a character. */
   streamingDecoder(options?: DecodeOptions): StreamingDecoder;
 }

@@ -13,9 +13,46 @@ namespace llm {
 namespace {
 
 constexpr napi_type_tag kGrammarTag = {0x6c6c6d2e4772616d, 0x6d61724e61746976};
+constexpr napi_type_tag kVocabularyTag = {0x6c6c6d2e566f6361, 0x62756c6172794e61};
 
-// new (grammar, bytes, offsets, endTokens): texts under a grammar; tokens are bytes[offsets[t]] to bytes[offsets[t +
-// 1]]
+// new (bytes, offsets): the tokens of a vocabulary, bytes[offsets[t]] to bytes[offsets[t + 1]]. One is for many
+// grammars.
+class NativeVocabulary : public Napi::ObjectWrap<NativeVocabulary> {
+ public:
+  static void Define(Napi::Env env, Napi::Object exports) {
+    exports.Set("NativeVocabulary", DefineClass(env, "NativeVocabulary", {}));
+  }
+
+  explicit NativeVocabulary(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeVocabulary>(info) {
+    const auto bytes = info[0].As<Napi::Uint8Array>();
+    const auto offsets = info[1].As<Napi::Int32Array>();
+    for (size_t i = 0; i < offsets.ElementLength(); ++i) {
+      const int32_t least = i == 0 ? 0 : offsets[i - 1];
+      if (offsets[i] < least || static_cast<size_t>(offsets[i]) > bytes.ElementLength()) {
+        Fail(info.Env(), "INVALID_ARGUMENT", "the offsets of the tokens must rise and end within their bytes");
+        return;
+      }
+    }
+    if (offsets.ElementLength() == 0) {
+      Fail(info.Env(), "INVALID_ARGUMENT", "the tokens must have offsets");
+      return;
+    }
+    trie_ = std::make_shared<TokenTrie>(std::span(bytes.Data(), bytes.ElementLength()),
+                                        std::span(offsets.Data(), offsets.ElementLength()));
+    info.This().As<Napi::Object>().TypeTag(&kVocabularyTag);
+  }
+
+  // Null if the value is none.
+  static std::shared_ptr<const TokenTrie> TrieOf(Napi::Value value) {
+    if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kVocabularyTag)) return nullptr;
+    return Unwrap(value.As<Napi::Object>())->trie_;
+  }
+
+ private:
+  std::shared_ptr<const TokenTrie> trie_;
+};
+
+// new (grammar, vocabulary, endTokens): texts under a grammar
 class NativeGrammar : public Napi::ObjectWrap<NativeGrammar> {
  public:
   static void Define(Napi::Env env, Napi::Object exports) {
@@ -37,22 +74,12 @@ class NativeGrammar : public Napi::ObjectWrap<NativeGrammar> {
       Fail(info.Env(), "INVALID_GRAMMAR", error.message, error.line);
       return;
     }
-    const auto bytes = info[1].As<Napi::Uint8Array>();
-    const auto offsets = info[2].As<Napi::Int32Array>();
-    const auto ends = info[3].As<Napi::Int32Array>();
-    for (size_t i = 0; i < offsets.ElementLength(); ++i) {
-      const int32_t least = i == 0 ? 0 : offsets[i - 1];
-      if (offsets[i] < least || static_cast<size_t>(offsets[i]) > bytes.ElementLength()) {
-        Fail(info.Env(), "INVALID_ARGUMENT", "the offsets of the tokens must rise and end within their bytes");
-        return;
-      }
-    }
-    if (offsets.ElementLength() == 0) {
-      Fail(info.Env(), "INVALID_ARGUMENT", "the tokens must have offsets");
+    std::shared_ptr<const TokenTrie> trie = NativeVocabulary::TrieOf(info[1]);
+    if (trie == nullptr) {
+      Fail(info.Env(), "INVALID_ARGUMENT", "a grammar is over a vocabulary");
       return;
     }
-    auto trie = std::make_shared<TokenTrie>(std::span(bytes.Data(), bytes.ElementLength()),
-                                            std::span(offsets.Data(), offsets.ElementLength()));
+    const auto ends = info[2].As<Napi::Int32Array>();
     masks_ = std::make_shared<TokenMasks>(std::make_shared<Grammar>(std::move(graph)), std::move(trie),
                                           std::vector<int32_t>(ends.Data(), ends.Data() + ends.ElementLength()));
     info.This().As<Napi::Object>().TypeTag(&kGrammarTag);
@@ -121,6 +148,9 @@ std::shared_ptr<TokenMasks> UnwrapGrammar(Napi::Value value) {
   return NativeGrammar::Unwrap(value.As<Napi::Object>())->masks();
 }
 
-void DefineGrammar(Napi::Env env, Napi::Object exports) { NativeGrammar::Define(env, exports); }
+void DefineGrammar(Napi::Env env, Napi::Object exports) {
+  NativeVocabulary::Define(env, exports);
+  NativeGrammar::Define(env, exports);
+}
 
 }  // namespace llm

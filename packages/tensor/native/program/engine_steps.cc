@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "program/engine.h"
+#include "sampling/masks_ahead.h"
 
 namespace llm {
 namespace {
@@ -191,7 +192,10 @@ void Engine::Add(Request& request, int count) {
         job.request.prompt_tokens = request.prompt_end;
         job.request.draw = static_cast<uint64_t>(request.finish.generated_tokens) + i;
         job.request.log_probability = request.log_probabilities;
-        if (request.constraint) job.request.allowed = request.constraint->Allowed().data();
+        if (request.constraint) {
+          MakeMaskAhead(*request.constraint);
+          job.constraint = &*request.constraint;
+        }
         job.guess = i < draft.size() ? draft[i] : -1;
         job.follows = i > 0;
         step_.outputs.push_back(job);

@@ -141,6 +141,7 @@ void Executor::RunOutput(int index) {
   }
   if (job.sampler != nullptr) {
     job.request.logits = logits;
+    if (job.constraint != nullptr) job.request.allowed = job.constraint->Allowed().data();
     job.result = job.sampler->Sample(job.request);
   }
 }

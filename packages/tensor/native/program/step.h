@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sampling/sampler.h"
+#include "sampling/token_constraint.h"
 
 namespace llm {
 
@@ -22,7 +23,8 @@ struct OutputJob {
   float* logits = nullptr;  // [vocabulary]
   float* hidden = nullptr;  // [width of the hidden buffer]
   Sampler* sampler = nullptr;
-  SampleRequest request;  // its logits are filled in
+  SampleRequest request;  // its logits are filled in, and what is allowed
+  TokenConstraint* constraint = nullptr;
   // The next job samples after this guess at this one's token, with the same sampler: it is done if the guess is right.
   int32_t guess = -1;
   bool follows = false;  // such a guess of the job before

@@ -31,6 +31,18 @@ TokenMasks::Mask TokenMasks::MaskOf(int32_t state) {
   return masks_.emplace(state, std::move(mask)).first->second;
 }
 
+bool TokenMasks::HasMask(int32_t state) {
+  const Locked locked(lock_);
+  return masks_.contains(state);
+}
+
+bool TokenMasks::GoesOn(int32_t state) {
+  const Locked locked(lock_);
+  for (int byte = 0; byte < 256; ++byte)
+    if (grammar_->Step(state, static_cast<uint8_t>(byte)) != Grammar::kDead) return true;
+  return false;
+}
+
 std::vector<uint32_t> TokenMasks::MakeMask(int32_t state) {
   std::vector<uint32_t> mask(static_cast<size_t>(trie_->size() + 31) / 32);
   const auto allow = [&](int32_t token) { mask[static_cast<size_t>(token) / 32] |= 1u << (token % 32); };
@@ -67,7 +79,8 @@ int32_t TokenMasks::Follow(int32_t state, int32_t token) {
 
 bool TokenConstraint::Complete() {
   if (!CanEnd()) return false;
-  if (ended_) return true;
+  if (ended_ || !masks_->GoesOn(state_)) return true;
+  // It may, but perhaps not by a whole token: the mask tells, which the next step needs anyway.
   const std::vector<uint32_t>& mask = Allowed();
   for (size_t word = 0; word < mask.size(); ++word)
     for (uint32_t bits = mask[word]; bits != 0; bits &= bits - 1)

@@ -13,8 +13,7 @@
 namespace llm {
 
 // The masks of a grammar over a vocabulary, kept by grammar state: a state is met again and again, and a walk over the
-// whole vocabulary costs a millisecond or more. Shared by every text under the grammar; not for several threads at
-// once.
+// whole vocabulary costs a millisecond or more. Shared by every text under the grammar, on any thread.
 class TokenMasks {
  public:
   // Texts may end with the end tokens, and only where the grammar allows it.
@@ -23,11 +22,14 @@ class TokenMasks {
   // Bit t % 32 of word t / 32: token t may follow.
   using Mask = std::shared_ptr<const std::vector<uint32_t>>;
   Mask MaskOf(int32_t state);
+  bool HasMask(int32_t state);
   // Where the token leads; Grammar::kDead if it may not come.
   int32_t Follow(int32_t state, int32_t token);
 
   int32_t start() const { return grammar_->start(); }
   bool Ends(int32_t state);
+  // Whether the text can go on from here by any byte.
+  bool GoesOn(int32_t state);
   bool IsEnd(int32_t token) const;
   int vocabulary() const { return trie_->size(); }
 
@@ -60,6 +62,10 @@ class TokenConstraint {
   bool CanEnd() const { return ended_ || masks_->Ends(state_); }
   // It has ended, or may and no token but an end token can come.
   bool Complete();
+  // Whether Allowed() has nothing left to compute.
+  bool HasMask() const { return mask_ != nullptr || masks_->HasMask(state_); }
+  const std::shared_ptr<TokenMasks>& masks() const { return masks_; }
+  int32_t state() const { return state_; }
   bool ended() const { return ended_; }
 
  private:

@@ -8,11 +8,15 @@ export interface NativeGrammar {
   canEnd(text: number): boolean;
 }
 
+declare const nativeVocabulary: unique symbol;
+
+/** The tokens of a vocabulary, for any number of grammars. */
+export interface NativeVocabulary {
+  readonly [nativeVocabulary]: true;
+}
+
 export interface GrammarCalls {
-  readonly NativeGrammar: new (
-    grammar: string,
-    bytes: Uint8Array,
-    offsets: Int32Array,
-    endTokens: Int32Array,
-  ) => NativeGrammar;
+  /** Token t is bytes[offsets[t]] to bytes[offsets[t + 1]]. */
+  readonly NativeVocabulary: new (bytes: Uint8Array, offsets: Int32Array) => NativeVocabulary;
+  readonly NativeGrammar: new (grammar: string, vocabulary: NativeVocabulary, endTokens: Int32Array) => NativeGrammar;
 }

@@ -1,11 +1,14 @@
-import type { NativeGrammar } from '../backend/grammar-calls.ts';
+import type { NativeGrammar, NativeVocabulary } from '../backend/grammar-calls.ts';
 import { backend } from '../backend/load.ts';
 import { LlmError } from '../errors.ts';
 import { translateErrors } from '../backend/translate-errors.ts';
 
 /** What tokens stand for. */
 export interface GrammarVocabulary {
-  /** The bytes of every token, by id; undefined or empty for those that are not text, such as control tokens. */
+  /**
+   * The bytes of every token, by id; undefined or empty for those that are not text, such as control tokens. Must not change:
+   * what is made of a list is kept for further grammars over the same list.
+   */
   readonly tokens: readonly (Uint8Array | undefined)[];
   /** Tokens that end a text; they may come where the grammar is complete. */
   readonly endTokens: readonly number[];
@@ -38,17 +41,11 @@ export class Grammar {
   constructor(source: string, vocabulary: GrammarVocabulary) {
     const { tokens, endTokens } = vocabulary;
     this.vocabularySize = tokens.length;
-    const offsets = new Int32Array(tokens.length + 1);
-    tokens.forEach((token, id) => {
-      offsets[id + 1] = (offsets[id] ?? 0) + (token?.length ?? 0);
-    });
-    const bytes = new Uint8Array(offsets[tokens.length] ?? 0);
-    tokens.forEach((token, id) => {
-      if (token !== undefined) bytes.set(token, offsets[id]);
-    });
     const { NativeGrammar } = backend().addon;
     try {
-      this.native = translateErrors(() => new NativeGrammar(source, bytes, offsets, Int32Array.from(endTokens)));
+      this.native = translateErrors(
+        () => new NativeGrammar(source, nativeVocabulary(tokens), Int32Array.from(endTokens)),
+      );
     } catch (error) {
       if (!LlmError.isInstance(error) || error.code !== 'INVALID_GRAMMAR') throw error;
       const line = (error.cause as { detail?: number }).detail;
@@ -60,6 +57,26 @@ export class Grammar {
   begin(): GrammarText {
     return new GrammarText(this.native, this.native.begin(), this.vocabularySize);
   }
+}
+
+/** By their lists of tokens, which grammars over the same vocabulary share. */
+const vocabularies = new WeakMap<GrammarVocabulary['tokens'], NativeVocabulary>();
+
+function nativeVocabulary(tokens: GrammarVocabulary['tokens']): NativeVocabulary {
+  const known = vocabularies.get(tokens);
+  if (known) return known;
+  const offsets = new Int32Array(tokens.length + 1);
+  tokens.forEach((token, id) => {
+    offsets[id + 1] = (offsets[id] ?? 0) + (token?.length ?? 0);
+  });
+  const bytes = new Uint8Array(offsets[tokens.length] ?? 0);
+  tokens.forEach((token, id) => {
+    if (token !== undefined) bytes.set(token, offsets[id]);
+  });
+  const { NativeVocabulary } = backend().addon;
+  const made = translateErrors(() => new NativeVocabulary(bytes, offsets));
+  vocabularies.set(tokens, made);
+  return made;
 }
 
 /** One text under a grammar, as far as it is written. */

@@ -18,7 +18,8 @@ export class UnsupportedSchemaError extends LlmError {
  * A grammar (GBNF, for {@link Grammar}) of the JSON texts that a schema allows.
  *
  * Known are: type, enum, const, properties, required, additionalProperties, items, prefixItems, minItems, maxItems,
- * minLength, maxLength, anyOf, oneOf (taken as anyOf) and $ref within the schema. Properties come in the order of the
+ * minLength, maxLength, anyOf, oneOf (taken as anyOf) and $ref within the schema. Nothing follows the text, so that it is
+ * complete where it ends. Properties come in the order of the
  * schema; those it does not name only if additionalProperties says so. Annotations are passed over, all other keywords are
  * refused, because output would not keep to them.
  * @throws {@link UnsupportedSchemaError} naming the place
@@ -84,7 +85,7 @@ class SchemaCompiler {
   compile(): string {
     const top = this.#expression(this.#root, '');
     return [
-      `root ::= ws ${top} ws`,
+      `root ::= ws ${top}`,
       ...this.#rules,
       ...Object.entries(basics).map(([name, body]) => `${name} ::= ${body}`),
     ].join('\n');

@@ -1,0 +1,7 @@
+#include "sampling/masks_ahead.h"
+
+namespace llm {
+
+void MakeMaskAhead(TokenConstraint& constraint) { constraint.Allowed(); }
+
+}  // namespace llm
