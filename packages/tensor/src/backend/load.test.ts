@@ -13,9 +13,9 @@ test('an unknown backend is refused', () => {
 
 test('the error lists every attempt and says what to do', () => {
   const error = new BackendLoadError([
-    { backend: 'native', reason: 'no file' },
-    { backend: 'wasm', reason: 'no SIMD' },
+    { backend: 'native', reason: 'no file', remedy: 'Install it.' },
+    { backend: 'wasm', reason: 'no SIMD', remedy: '' },
   ]);
-  expect(error.message).toMatch(/native: no file\n {2}wasm: no SIMD\n.*npm run native/);
+  expect(error.message).toMatch(/native: no file\n {4}Install it.\n {2}wasm: no SIMD\n.*npm run native/);
   expect(LlmError.isInstance(error)).toBe(true);
 });

@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+// Compiles the addon from the C++ sources in this package, for a machine without a prebuilt binary, into build/Release, where
+// it is found first. Only ever run by hand: installing runs nothing.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const packageRoot = join(import.meta.dirname, '..');
+const tools = mkdtempSync(join(tmpdir(), 'llm-build-native-'));
+
+function run(program, args, options) {
+  const { status, error } = spawnSync(program, args, { stdio: 'inherit', ...options });
+  if (status === 0) return;
+  console.error(`${[program, ...args].join(' ')} failed${error ? `: ${error.message}` : ''}`);
+  console.error('It needs a C++20 compiler, make and Python 3 (Debian: apt-get install g++ make python3).');
+  process.exitCode = 1;
+  throw new Error('build failed');
+}
+
+try {
+  console.log(`compiling the kernels of @llm/tensor in ${packageRoot}`);
+  const shell = process.platform === 'win32';
+  const packages = ['node-gyp@12.4.0', 'node-addon-api@8.9.2'];
+  run('npm', ['install', '--prefix', tools, '--no-audit', '--no-fund', '--ignore-scripts', ...packages], { shell });
+  run(process.execPath, [join(tools, 'node_modules/node-gyp/bin/node-gyp.js'), 'rebuild', '--jobs', 'max'], {
+    cwd: packageRoot,
+    env: { ...process.env, NODE_PATH: join(tools, 'node_modules') },
+  });
+} catch {
+  process.exitCode = 1;
+} finally {
+  rmSync(tools, { recursive: true, force: true });
+}

@@ -1,0 +1,127 @@
+// Writes what is published to dist/packages/<name> and dist/platforms/<platform>, from built packages (npm run build) and
+// from the binaries in packages/tensor/prebuilds. Against a workspace's own folders, published packages
+//   - name no sources for tests (the condition @llm/source) and carry no source maps without sources;
+//   - hold one platform's binary each: @llm/tensor has the others as optional dependencies and itself only WebAssembly;
+//   - have the parts of emnapi that WebAssembly needs inside, 0.2 MB instead of 2.9.
+//   node tools/release/stage.mjs [--all-platforms]     --all-platforms: a missing binary is an error, as for a release
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { build } from 'esbuild';
+import { root, runQuietly } from '../run.mjs';
+import { platforms } from './platforms.mjs';
+
+const out = join(root, 'dist');
+const prebuilds = join(root, 'packages/tensor/prebuilds');
+const names = readdirSync(join(root, 'packages'));
+
+rmSync(join(out, 'packages'), { recursive: true, force: true });
+rmSync(join(out, 'platforms'), { recursive: true, force: true });
+const binaries = platforms.filter(({ file }) => existsSync(join(prebuilds, file)));
+const missing = platforms.filter((platform) => !binaries.includes(platform)).map(({ name }) => name);
+if (missing.length > 0 && process.argv.includes('--all-platforms')) {
+  console.error(`stage: no binary for ${missing.join(', ')} in ${prebuilds}`);
+  process.exit(1);
+}
+
+const listed = JSON.parse(
+  runQuietly('npm', ['pack', '--workspaces', '--dry-run', '--json', '--silent'], {
+    shell: process.platform === 'win32',
+  }),
+);
+for (const name of names) {
+  const files = listed.find((entry) => entry.name === `@llm/${name}`).files.map(({ path }) => path);
+  stagePackage(name, files);
+}
+await bundleEmnapi(join(out, 'packages/tensor'));
+for (const platform of binaries) stagePlatform(platform);
+console.log(
+  `stage: ${names.length} packages and ${binaries.length} platforms in dist` +
+    (missing.length > 0 ? `; without ${missing.join(', ')}` : ''),
+);
+
+function stagePackage(name, files) {
+  const from = join(root, 'packages', name);
+  const to = join(out, 'packages', name);
+  for (const file of files) {
+    if (file === 'package.json' || file.endsWith('.map') || file.endsWith('.node')) continue;
+    mkdirSync(dirname(join(to, file)), { recursive: true });
+    if (/^dist\/.*\.(js|d\.ts)$/.test(file)) {
+      const text = readFileSync(join(from, file), 'utf8');
+      writeFileSync(join(to, file), text.replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n'));
+    } else copyFileSync(join(from, file), join(to, file));
+  }
+  copyFileSync(join(root, 'LICENSE'), join(to, 'LICENSE'));
+  const manifest = published(JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')));
+  if (name === 'tensor') {
+    manifest.optionalDependencies = Object.fromEntries(
+      binaries.map((platform) => [`@llm/tensor-${platform.name}`, manifest.version]),
+    );
+  }
+  writeManifest(to, manifest);
+}
+
+function stagePlatform({ name, file, os, cpu, libc }) {
+  const to = join(out, 'platforms', name);
+  const { version, license, engines } = JSON.parse(readFileSync(join(root, 'packages/tensor/package.json'), 'utf8'));
+  cpSync(join(prebuilds, file), join(to, 'prebuilds', file));
+  copyFileSync(join(root, 'LICENSE'), join(to, 'LICENSE'));
+  const system = [os, cpu, libc].filter(Boolean).join(' ');
+  writeFileSync(
+    join(to, 'README.md'),
+    `# @llm/tensor-${name}\n\nThe native kernels of [@llm/tensor](https://www.npmjs.com/package/@llm/tensor) for ${system}. ` +
+      'Installed by itself as an optional dependency.\n',
+  );
+  const manifest = { name: `@llm/tensor-${name}`, version, description: `Native kernels of @llm/tensor for ${system}` };
+  const fields = { license, engines, os: [os], cpu: [cpu], ...(libc ? { libc: [libc] } : {}), files: ['prebuilds'] };
+  writeManifest(to, published({ ...manifest, ...fields }));
+}
+
+/** Without what only this workspace uses. A release names its repository, which provenance is checked against. */
+function published(source) {
+  const manifest = Object.fromEntries(
+    Object.entries(source).filter(([name]) => name !== 'nx' && name !== 'devDependencies'),
+  );
+  const exports = JSON.parse(
+    JSON.stringify(manifest.exports ?? null, (key, value) => (key === '@llm/source' ? undefined : value)),
+  );
+  const repository = process.env.GITHUB_REPOSITORY;
+  return {
+    ...manifest,
+    ...(exports ? { exports } : {}),
+    ...(repository ? { repository: { type: 'git', url: `git+https://github.com/${repository}.git` } } : {}),
+    publishConfig: { access: 'public' },
+  };
+}
+
+function writeManifest(folder, manifest) {
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/** Own files instead of dependencies, with their licence beside them. */
+async function bundleEmnapi(folder) {
+  const file = join(folder, 'package.json');
+  const { dependencies, ...manifest } = JSON.parse(readFileSync(file, 'utf8'));
+  const parts = Object.keys(dependencies).filter((name) => name.startsWith('@emnapi/'));
+  const target = join(folder, 'dist/third-party');
+  for (const part of parts) {
+    await build({
+      stdin: { contents: `export * from '${part}';`, resolveDir: root },
+      outfile: join(target, `${part.replace('@emnapi/', 'emnapi-')}.js`),
+      ...{ bundle: true, minify: true, format: 'esm', platform: 'neutral', mainFields: ['module', 'main'] },
+      ...{ target: 'es2022', legalComments: 'none', external: ['node:*'] },
+    });
+  }
+  copyFileSync(join(root, 'node_modules/@emnapi/core/LICENSE'), join(target, 'LICENSE.emnapi'));
+  for (const entry of readdirSync(join(folder, 'dist'), { recursive: true })) {
+    const path = join(folder, 'dist', entry);
+    if (!/\.(js|d\.ts)$/.test(entry) || entry.startsWith('third-party')) continue;
+    const text = readFileSync(path, 'utf8');
+    const rewritten = text.replace(/(from\s+|import\()'@emnapi\/([a-z-]+)'/g, (_, before, part) => {
+      const local = relative(dirname(path), join(target, `emnapi-${part}.js`)).replaceAll('\\', '/');
+      return `${before}'${local.startsWith('.') ? local : `./${local}`}'`;
+    });
+    if (rewritten !== text) writeFileSync(path, rewritten);
+  }
+  const kept = Object.fromEntries(Object.entries(dependencies).filter(([name]) => !parts.includes(name)));
+  writeManifest(folder, { ...manifest, dependencies: kept });
+}
