@@ -108,6 +108,12 @@ const cases = {
     const { cwd } = await installed();
     return { used: (await writes(process.execPath, ['use.mjs'], { cwd, env: { LLM_BACKEND: 'wasm' } })).seconds };
   },
+  'llm-build-native': async () => {
+    const cwd = project('compiled');
+    const { seconds } = await npmInstall(cwd, '--omit=optional');
+    await exec('npx', ['--no-install', 'llm-build-native'], { cwd, timeout: 900_000 });
+    return { installed: seconds, used: (await writes(process.execPath, ['use.mjs'], { cwd })).seconds };
+  },
   'path with spaces and ünïcode': async () => {
     const cwd = project('ein Ordner – 模型');
     const { seconds } = await npmInstall(cwd);

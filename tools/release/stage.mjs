@@ -2,6 +2,7 @@
 // from the binaries in packages/tensor/prebuilds. Against a workspace's own folders, published packages
 //   - name no sources for tests (the condition @llm/source) and carry no source maps without sources;
 //   - hold one platform's binary each: @llm/tensor has the others as optional dependencies and itself only WebAssembly;
+//   - install without compiling anything, also by yarn 1;
 //   - have the parts of emnapi that WebAssembly needs inside, 0.2 MB instead of 2.9.
 //   node tools/release/stage.mjs [--all-platforms]     --all-platforms: a missing binary is an error, as for a release
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -45,6 +46,11 @@ function stagePackage(name, files) {
   for (const file of files) {
     if (file === 'package.json' || file.endsWith('.map') || file.endsWith('.node')) continue;
     mkdirSync(dirname(join(to, file)), { recursive: true });
+    if (file === 'binding.gyp') {
+      // Under its own name, yarn 1 would compile it at every installation, whatever the manifest says.
+      copyFileSync(join(from, file), join(to, 'build-native.gyp'));
+      continue;
+    }
     if (/^dist\/.*\.(js|d\.ts)$/.test(file)) {
       const text = readFileSync(join(from, file), 'utf8');
       writeFileSync(join(to, file), text.replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n'));
@@ -53,6 +59,7 @@ function stagePackage(name, files) {
   copyFileSync(join(root, 'LICENSE'), join(to, 'LICENSE'));
   const manifest = published(JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')));
   if (name === 'tensor') {
+    manifest.files = manifest.files.map((file) => (file === 'binding.gyp' ? 'build-native.gyp' : file));
     manifest.optionalDependencies = Object.fromEntries(
       binaries.map((platform) => [`@llm/tensor-${platform.name}`, manifest.version]),
     );
