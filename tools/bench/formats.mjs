@@ -7,13 +7,13 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   readSync,
   rmSync,
   statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -29,19 +29,16 @@ const json = process.argv.includes('--json');
 const folder = mkdtempSync(join(tmpdir(), 'llm-bench-'));
 const results = {};
 
+const llama = {
+  ...{ model_type: 'llama', hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 32 },
+  ...{ num_attention_heads: 32, vocab_size: 32000 },
+};
+
 /** Llama-2-7B's shapes in bf16, three shards whose data is a hole. */
 function sparseCheckpoint() {
   const path = join(folder, 'sparse');
   mkdirSync(path);
-  const config = {
-    model_type: 'llama',
-    hidden_size: 4096,
-    intermediate_size: 11008,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    vocab_size: 32000,
-  };
-  writeFileSync(join(path, 'config.json'), JSON.stringify(config));
+  writeFileSync(join(path, 'config.json'), JSON.stringify(llama));
   const layer = {
     ...{ 'input_layernorm.weight': [4096], 'post_attention_layernorm.weight': [4096] },
     ...Object.fromEntries(['q', 'k', 'v', 'o'].map((name) => [`self_attn.${name}_proj.weight`, [4096, 4096]])),
@@ -121,13 +118,25 @@ function readSpeed(file) {
   return Math.max(pass(), pass());
 }
 
-async function measureImport() {
-  const file = join(folder, 'model.gguf');
-  const [rows, columns, layers] = [11008, 4096, 16];
-  const bytes = Buffer.alloc((rows * columns * 18) / 32);
-  const next = random(1);
-  for (let i = 0; i + 4 <= bytes.length; i += 4) bytes.writeUInt32LE(next(), i);
-  for (let i = 0; i < bytes.length; i += 18) bytes.writeUInt16LE(0x2400, i);
+/** One linear of Llama-2-7B, and how many of it make a file that no cache of a CPU holds. */
+const [rows, columns, layers] = [11008, 4096, 16];
+
+function randomBytes(length, seed) {
+  const bytes = Buffer.alloc(length);
+  const next = random(seed);
+  for (let i = 0; i + 4 <= length; i += 4) bytes.writeUInt32LE(next(), i);
+  return bytes;
+}
+
+/** Scales of 2^-6, so that all values are finite. */
+function halves(count) {
+  return new Uint8Array(new Uint16Array(count).fill(0x2400).buffer);
+}
+
+async function writeGgufFile(type, blockValues, blockBytes, scalesAt) {
+  const file = join(folder, `${type}.gguf`);
+  const bytes = randomBytes((rows * columns * blockBytes) / blockValues, 1);
+  for (let i = 0; i < bytes.length; i += blockBytes) for (const at of scalesAt) bytes.writeUInt16LE(0x2400, i + at);
   const u32 = (value) => ({ type: 'u32', value });
   const metadata = new Map([
     ['general.architecture', { type: 'string', value: 'llama' }],
@@ -142,24 +151,77 @@ async function measureImport() {
   ]);
   const tensors = Array.from({ length: layers }, (_, i) => ({
     name: `blk.${i}.ffn_up.weight`,
-    type: 'Q4_0',
+    type,
     shape: [rows, columns],
     data: () => bytes,
   }));
   await writeGguf(file, metadata, tensors);
-  const cacheSpeed = readSpeed(file);
-  const checkpoint = await models.openCheckpoint(file);
-  const start = performance.now();
-  for (const name of checkpoint.tensors.keys()) checkpoint.matrix(name);
-  const seconds = (performance.now() - start) / 1000;
-  const speed = (bytes.length * layers) / seconds;
-  results.ggufImport = {
-    bytes: bytes.length * layers,
-    bytesPerSecond: speed,
-    fractionOfCacheSpeed: speed / cacheSpeed,
-  };
-  checkpoint[Symbol.dispose]();
-  rmSync(file);
+  return { open: file, file };
+}
+
+async function writeQuantizedFolder(name, quantization, parts) {
+  const open = join(folder, name);
+  mkdirSync(open);
+  const config = { ...llama, quantization_config: quantization };
+  writeFileSync(join(open, 'config.json'), JSON.stringify(config));
+  const file = join(open, 'model.safetensors');
+  const entries = Array.from({ length: layers }, (_, i) =>
+    Object.entries(parts).map(([part, { dtype, shape, bytes }]) => ({
+      ...{ name: `model.layers.${i}.mlp.up_proj.${part}`, dtype, shape },
+      data: () => bytes,
+    })),
+  );
+  await models.writeSafetensors(file, entries.flat());
+  return { open, file };
+}
+
+const groups = columns / 128;
+const gridScales = { dtype: 'F16', shape: [groups, rows], bytes: halves(groups * rows) };
+const codes = (shape) => ({ dtype: 'I32', shape, bytes: randomBytes(4 * shape[0] * shape[1], shape[1]) });
+
+/** Files of random weights, one format each. */
+const importedFormats = {
+  'GGUF Q4_0': () => writeGgufFile('Q4_0', 32, 18, [0]),
+  'GGUF Q4_1': () => writeGgufFile('Q4_1', 32, 20, [0, 2]),
+  'GGUF Q8_0': () => writeGgufFile('Q8_0', 32, 34, [0]),
+  'GGUF Q4_K': () => writeGgufFile('Q4_K', 256, 144, [0, 2]),
+  'GGUF Q6_K': () => writeGgufFile('Q6_K', 256, 210, [208]),
+  'GPTQ 4 bits': () =>
+    writeQuantizedFolder(
+      'gptq',
+      { quant_method: 'gptq', bits: 4, group_size: 128, sym: false, checkpoint_format: 'gptq_v2' },
+      { qweight: codes([columns / 8, rows]), qzeros: codes([groups, rows / 8]), scales: gridScales },
+    ),
+  AWQ: () =>
+    writeQuantizedFolder(
+      'awq',
+      { quant_method: 'awq', bits: 4, group_size: 128, version: 'gemm' },
+      { qweight: codes([columns, rows / 8]), qzeros: codes([groups, rows / 8]), scales: gridScales },
+    ),
+};
+
+async function measureImports() {
+  results.imports = {};
+  for (const [name, write] of Object.entries(importedFormats)) {
+    const { open, file } = await write();
+    const cacheSpeed = readSpeed(file);
+    const bytes = statSync(file).size;
+    let best = { seconds: Infinity };
+    for (let round = 0; round < 3; round++) {
+      const checkpoint = await models.openCheckpoint(open);
+      const start = performance.now();
+      await checkpoint.prepare();
+      const seconds = (performance.now() - start) / 1000;
+      const packed = [...checkpoint.tensors.keys()].reduce((sum, key) => sum + checkpoint.matrix(key).byteLength, 0);
+      if (seconds < best.seconds) best = { seconds, packed };
+      checkpoint[Symbol.dispose]();
+    }
+    results.imports[name] = {
+      ...{ bytes, packedBytes: best.packed, bytesPerSecond: bytes / best.seconds },
+      ...{ readBytesPerSecond: cacheSpeed, fractionOfReading: bytes / best.seconds / cacheSpeed },
+    };
+    rmSync(open, { recursive: true });
+  }
 }
 
 async function measureTokenizers() {
@@ -195,21 +257,24 @@ async function measureTokenizers() {
 Storage.allocate(64)[Symbol.dispose]();
 try {
   await measureOpening();
-  await measureImport();
+  await measureImports();
   await measureTokenizers();
 } finally {
   rmSync(folder, { recursive: true });
 }
 if (json) console.log(JSON.stringify(results, null, 2));
 else {
-  const { opening, ggufImport, tokenizing } = results;
+  const { opening, imports, tokenizing } = results;
   const mega = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
   console.log(
     `opening ${mega(opening.bytes)} in 3 shards: ${opening.milliseconds.toFixed(1)} ms, ${mega(opening.rssBytes)} of memory`,
   );
-  console.log(
-    `GGUF Q4_0 to packed: ${mega(ggufImport.bytesPerSecond)}/s, ${(100 * ggufImport.fractionOfCacheSpeed).toFixed(0)} % of reading from the disk cache`,
-  );
+  for (const [name, { bytesPerSecond, readBytesPerSecond, fractionOfReading }] of Object.entries(imports)) {
+    console.log(
+      `${name} to packed: ${mega(bytesPerSecond)}/s, ${(100 * fractionOfReading).toFixed(0)} % of reading the file ` +
+        `from the disk cache (${mega(readBytesPerSecond)}/s)`,
+    );
+  }
   for (const [name, { encodeBytesPerSecond, decodeBytesPerSecond }] of Object.entries(tokenizing)) {
     console.log(`${name}: encode ${mega(encodeBytesPerSecond)}/s, decode ${mega(decodeBytesPerSecond)}/s`);
   }

@@ -1,4 +1,4 @@
-import type { Matrix, Storage } from '@llm/tensor';
+import type { Matrix, MatrixDescription, Storage } from '@llm/tensor';
 
 import type { Architecture } from './architecture.ts';
 import type { ChatTemplate } from './chat-template.ts';
@@ -29,6 +29,12 @@ export interface WeightConversion {
   readonly largestError: number;
 }
 
+export interface PrepareOptions {
+  readonly signal?: AbortSignal;
+  /** Counts matrices. */
+  readonly onProgress?: (progress: { readonly stage: string; readonly done: number; readonly total: number }) => void;
+}
+
 /** A model on disk, opened: its headers are read, its weights are mapped and touched only when asked for. */
 export interface Checkpoint extends Disposable {
   /** The folder or file. */
@@ -52,6 +58,19 @@ export interface Checkpoint extends Disposable {
    * once and lives until the checkpoint is disposed. Throws `MissingWeightError`.
    */
   matrix(name: string): Matrix;
+
+  /**
+   * The format and shape of what `matrix` gives or will give, found out without laying weights out anew. Weights with scales
+   * beyond float16 become `bf16` all the same. Throws `MissingWeightError`.
+   */
+  describe(name: string): MatrixDescription;
+
+  /**
+   * Makes matrices ahead, off the event loop, with all threads: `matrix` then gives them at once. Weights that can be used as
+   * they lie cost nothing. Rejects with `signal.reason` when aborted.
+   * @param names - default: of all matrices
+   */
+  prepare(names?: Iterable<string>, options?: PrepareOptions): Promise<void>;
 
   /** A one-dimensional weight (a norm, a bias) as float32. Throws `MissingWeightError`. */
   vector(name: string): Float32Array;

@@ -1,7 +1,7 @@
 export type { Architecture, ForwardPass, GgufFile, GgufMapping, HfConfig } from './architecture.ts';
 export { architectureOf, architectureOfGguf, architectures } from './architectures/registry.ts';
 export type { ChatMessage, ChatTemplate, RenderOptions } from './chat-template.ts';
-export type { Checkpoint, CheckpointFormat, TensorInfo, WeightConversion } from './checkpoint.ts';
+export type { Checkpoint, CheckpointFormat, PrepareOptions, TensorInfo, WeightConversion } from './checkpoint.ts';
 export {
   ChatTemplateError,
   ChecksumMismatchError,

@@ -1,15 +1,15 @@
-import { DisposedError, type Matrix } from '@llm/tensor';
+import { checkOptions, DisposedError, type Matrix, type MatrixDescription } from '@llm/tensor';
 
 import type { Architecture } from './architecture.ts';
 import { JinjaChatTemplate, type ChatTemplate } from './chat-template.ts';
-import type { Checkpoint, CheckpointFormat, TensorInfo, WeightConversion } from './checkpoint.ts';
+import type { Checkpoint, CheckpointFormat, PrepareOptions, TensorInfo, WeightConversion } from './checkpoint.ts';
 import { InvalidWeightError, MissingWeightError } from './errors.ts';
 import type { GenerationConfig } from './generation-config.ts';
 import { elementCount } from './number-formats.ts';
 import { HuggingFaceTokenizer } from './tokenizer/hugging-face-tokenizer.ts';
 import type { TokenizerJson } from './tokenizer/tokenizer-json.ts';
 import type { Tokenizer } from './tokenizer/tokenizer.ts';
-import type { WeightSource } from './weight-source.ts';
+import type { LoadedMatrix, WeightSource } from './weight-source.ts';
 
 /** What the openers of the formats find out about a checkpoint. */
 export interface CheckpointParts {
@@ -78,14 +78,35 @@ export class LoadedCheckpoint implements Checkpoint {
   }
 
   matrix(name: string): Matrix {
-    const tensor = this.#get(name);
-    const known = this.#matrices.get(tensor.name);
-    if (known) return known;
-    if (tensor.shape.length !== 2) throw this.#invalid(tensor, 'is no matrix');
-    const { matrix, conversion } = this.#weights.matrix(tensor);
-    this.#matrices.set(tensor.name, matrix);
-    if (conversion) this.#conversions.set(tensor.name, conversion);
-    return matrix;
+    const tensor = this.#getMatrix(name);
+    return this.#matrices.get(tensor.name) ?? this.#keep(tensor, this.#weights.matrix(tensor));
+  }
+
+  describe(name: string): MatrixDescription {
+    const tensor = this.#getMatrix(name);
+    const made = this.#matrices.get(tensor.name);
+    if (!made) return this.#weights.describe(tensor);
+    const { format, rows, columns, groupSize } = made;
+    return { format, rows, columns, ...(groupSize !== undefined && { groupSize }) };
+  }
+
+  async prepare(names?: Iterable<string>, options: PrepareOptions = {}): Promise<void> {
+    checkOptions(options, ['signal', 'onProgress'], 'prepare()');
+    const all = names ? [...names].map((name) => this.#getMatrix(name)) : this.#allMatrices();
+    const tensors = [...new Set(all)].filter(
+      (tensor) => !this.#matrices.has(tensor.name) && this.#isLaidOutAnew(tensor),
+    );
+    const total = tensors.length;
+    for (const [done, tensor] of tensors.entries()) {
+      options.signal?.throwIfAborted();
+      options.onProgress?.({ stage: 'import', done, total });
+      const loaded = await this.#weights.load(tensor);
+      // Whoever disposed of the checkpoint or asked for the matrix meanwhile went first.
+      if (this.#disposed || this.#matrices.has(tensor.name)) loaded.matrix[Symbol.dispose]();
+      else this.#keep(tensor, loaded);
+      if (this.#disposed) throw new DisposedError('checkpoint');
+    }
+    if (total > 0) options.onProgress?.({ stage: 'import', done: total, total });
   }
 
   /** Disposes of a matrix that `matrix` has given out; the next call makes it anew. For passes over models larger than memory. */
@@ -144,6 +165,26 @@ export class LoadedCheckpoint implements Checkpoint {
     if (stored) return stored;
     const alias = this.architecture.aliases(name).find((other) => this.tensors.has(other));
     return alias === undefined ? undefined : this.tensors.get(alias);
+  }
+
+  #allMatrices(): TensorInfo[] {
+    return [...this.tensors.values()].filter(({ shape }) => shape.length === 2);
+  }
+
+  #isLaidOutAnew(tensor: TensorInfo): boolean {
+    return this.#weights.describe(tensor).format !== tensor.dtype.toLowerCase();
+  }
+
+  #keep(tensor: TensorInfo, { matrix, conversion }: LoadedMatrix): Matrix {
+    this.#matrices.set(tensor.name, matrix);
+    if (conversion) this.#conversions.set(tensor.name, conversion);
+    return matrix;
+  }
+
+  #getMatrix(name: string): TensorInfo {
+    const tensor = this.#get(name);
+    if (tensor.shape.length !== 2) throw this.#invalid(tensor, 'is no matrix');
+    return tensor;
   }
 
   #get(name: string): TensorInfo {

@@ -1,4 +1,4 @@
-import type { Matrix } from '@llm/tensor';
+import type { Matrix, MatrixDescription } from '@llm/tensor';
 
 import type { CheckpointFormat, TensorInfo, WeightConversion } from './checkpoint.ts';
 
@@ -13,8 +13,12 @@ export interface WeightSource extends Disposable {
   readonly format: CheckpointFormat;
   /** By the Hugging Face names of the weights. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** What `matrix` makes of a tensor, found out without reading its weights. */
+  describe(tensor: TensorInfo): MatrixDescription;
   /** A new matrix, owned by the caller. The tensor has two dimensions. */
   matrix(tensor: TensorInfo): LoadedMatrix;
+  /** The same, off the event loop wherever weights have to be laid out anew. */
+  load(tensor: TensorInfo): Promise<LoadedMatrix>;
   /** All values in order, row-major, as float32, in pieces of bounded size. */
   values(tensor: TensorInfo): Iterable<Float32Array>;
 }

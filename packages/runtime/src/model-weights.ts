@@ -30,10 +30,9 @@ export class ModelWeights implements Weights, Disposable {
   }
 
   format(name: string): WeightFormat {
-    const stored = this.#checkpoint.matrix(name);
+    const { format, rows, columns, groupSize } = this.#checkpoint.describe(name);
     const target = this.#targets.get(name);
-    if (!target) return stored;
-    const { rows, columns } = stored;
+    if (!target) return { format, rows, columns, groupSize };
     return { rows, columns, format: target.format, groupSize: groupOf(target, columns) };
   }
 
@@ -54,8 +53,10 @@ export class ModelWeights implements Weights, Disposable {
     return matrixNames(this.#graph).map((name) => this.format(name));
   }
 
-  /** Quantizes what is to be quantized. */
+  /** Lays out anew what is stored in another format, and quantizes what is to be quantized. */
   async prepare({ signal, onProgress }: Pick<LoadOptions, 'signal' | 'onProgress'>): Promise<void> {
+    const asStored = matrixNames(this.#graph).filter((name) => !this.#targets.has(name));
+    await this.#checkpoint.prepare(asStored, { ...(signal && { signal }), ...(onProgress && { onProgress }) });
     const total = this.#targets.size;
     for (const [name, { format, groupSize }] of this.#targets) {
       signal?.throwIfAborted();
@@ -83,7 +84,7 @@ function targetsOf(checkpoint: Checkpoint, graph: Graph, options: LoadOptions): 
   const int8 = new Set(matrixNames(graph, (reader) => reader.op === 'embed' || reader.block === undefined));
   const targets = new Map<string, Target>();
   for (const name of matrixNames(graph, (reader) => reader.op !== 'positionEmbed')) {
-    if (checkpoint.matrix(name).groupSize !== undefined) continue;
+    if (checkpoint.describe(name).groupSize !== undefined) continue;
     targets.set(
       name,
       int8.has(name) ? { format: 'int8', groupSize: int8GroupSize } : { format: `int4-${scheme}`, groupSize },

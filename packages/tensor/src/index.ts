@@ -53,16 +53,22 @@ export {
 } from './time-matmul.ts';
 export { matmul, type ComputeType, type MatmulOptions } from './matmul.ts';
 export {
+  dequantizeLinear,
+  dequantizeLinearAsync,
   importGguf,
   importGgufAsync,
-  packMatrix,
-  packMatrixAsync,
-  unpackMatrix,
-  type GgufPackedType,
+  importLinear,
+  importLinearAsync,
+  type FieldOrder,
+  type GgufBlockType,
+  type ImportedMatrix,
   type ImportGgufOptions,
-  type PackedDescription,
-  type PlainCodes,
-} from './packing.ts';
+  type ScatteredGroups,
+  type StoragePlace,
+  type StoredCodes,
+  type StoredLinear,
+} from './import-matrix.ts';
+export { packMatrix, packMatrixAsync, unpackMatrix, type PackedDescription, type PlainCodes } from './packing.ts';
 export { roundMatrix, type RoundedFormat, type RoundOptions } from './rounding.ts';
 export { columnCount, mapTensor, row, rowCount, tensor, zeros, type FloatArray, type Tensor } from './tensor.ts';
 export { Graph } from './graph/graph.ts';

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { DisposedError, InvalidArgumentError, ShapeMismatchError } from './errors.ts';
 import { Matrix, packedByteLength, type PackedFormat } from './matrix.ts';
-import { importGguf, importGgufAsync, packMatrix, packMatrixAsync, unpackMatrix, type PlainCodes } from './packing.ts';
+import { packMatrix, packMatrixAsync, unpackMatrix, type PlainCodes } from './packing.ts';
 import { Storage } from './storage.ts';
 import { packedCase, packedFormats, randomGenerator, zeroCode } from './testing/random-matrix.ts';
 
@@ -134,58 +134,6 @@ test('16-bit floats, subnormal and infinite ones too', () => {
   expect([...half]).toEqual([1, -2, 2 ** -24, Infinity, -(2 ** -14), 65504]);
   const brain = new Matrix({ format: 'bf16', rows: 1, columns: 6 }, storage).toFloat32();
   expect(brain[0]).toBe(0.0078125);
-});
-
-/** A plain decoder of GGUF blocks, written from the format's description. */
-function decodeGguf(type: string, bytes: Uint8Array): number[] {
-  const values: number[] = [];
-  const half = (at: number) => {
-    const [bits = 0] = new Uint16Array(bytes.slice(at, at + 2).buffer);
-    const exponent = (bits >> 10) & 31;
-    const mantissa = bits & 1023;
-    const magnitude = exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * 2 ** (exponent - 25);
-    return bits >> 15 ? -magnitude : magnitude;
-  };
-  const size = { Q4_0: 18, Q4_1: 20, Q8_0: 34 }[type] ?? 0;
-  for (let block = 0; block < bytes.length; block += size) {
-    const scale = half(block);
-    for (let i = 0; i < 32; i++) {
-      const byte = (start: number, j: number) => bytes[block + start + j] ?? 0;
-      const nibble = (start: number) => (i < 16 ? byte(start, i) & 15 : byte(start, i - 16) >> 4);
-      if (type === 'Q4_0') values.push(scale * (nibble(2) - 8));
-      if (type === 'Q4_1') values.push(Math.fround(scale * nibble(4) + half(block + 2)));
-      if (type === 'Q8_0') values.push(scale * ((byte(2, i) << 24) >> 24));
-    }
-  }
-  return values;
-}
-
-test.each(['Q4_0', 'Q4_1', 'Q8_0'] as const)('%s blocks are laid out anew without loss', async (type) => {
-  const [rows, columns] = [37, 96];
-  const size = { Q4_0: 18, Q4_1: 20, Q8_0: 34 }[type];
-  const random = randomGenerator(5);
-  const bytes = Uint8Array.from({ length: rows * (columns / 32) * size }, () => random() * 256);
-  for (let block = 0; block < bytes.length; block += size) {
-    bytes[block + 1] = (bytes[block + 1] ?? 0) & 0xbf; // finite float16
-    if (type === 'Q4_1') bytes[block + 3] = (bytes[block + 3] ?? 0) & 0xbf;
-  }
-  const offset = 6;
-  const storage = Storage.allocate(bytes.length + offset);
-  storage.write(offset, bytes);
-  const expected = Float32Array.from(decodeGguf(type, bytes));
-  expect(importGguf(type, storage, offset, rows, columns).toFloat32()).toEqual(expected);
-
-  const rowOrder = Int32Array.from({ length: rows }, (_, row) => (row * 5) % rows);
-  const reordered = await importGgufAsync(type, storage, offset, rows, columns, { rowOrder });
-  for (let row = 0; row < rows; row++) {
-    const from = (rowOrder[row] ?? 0) * columns;
-    expect(reordered.toFloat32(row, row + 1)).toEqual(expected.subarray(from, from + columns));
-  }
-  expect(() => importGguf(type, storage, offset, rows + 1, columns)).toThrow(InvalidArgumentError);
-  expect(() => importGguf(type, storage, offset, rows, 33)).toThrow(InvalidArgumentError);
-  expect(() => importGguf(type, storage, offset, rows, columns, { rowOrder: new Int32Array(rows).fill(rows) })).toThrow(
-    InvalidArgumentError,
-  );
 });
 
 test('packing off the event loop gives the same bytes', async () => {

@@ -1,8 +1,6 @@
 import { backend } from './backend/load.ts';
 import { rethrowTranslated, translateErrors } from './backend/translate-errors.ts';
-import { InvalidArgumentError } from './errors.ts';
 import { Matrix, nativeShape, packedByteLength, type MatrixDescription, type PackedFormat } from './matrix.ts';
-import { checkOptions } from './options.ts';
 import { Storage } from './storage.ts';
 
 export interface PackedDescription extends MatrixDescription {
@@ -37,7 +35,7 @@ export function packMatrix(description: PackedDescription, plain: PlainCodes): M
 /** {@link packMatrix} off the event loop. The arrays must not change until it is done. */
 export async function packMatrixAsync(description: PackedDescription, plain: PlainCodes): Promise<Matrix> {
   const storage = Storage.allocate(packedByteLength(description));
-  await startPacking(description, plain, storage, true)?.catch(rethrowTranslated);
+  await Promise.resolve(startPacking(description, plain, storage, true)).catch(rethrowTranslated);
   return Matrix.owning(description, storage);
 }
 
@@ -61,75 +59,12 @@ export function unpackMatrix(matrix: Matrix): PlainCodes {
   return plain;
 }
 
-/** Types of GGUF blocks that have a packed counterpart with the same codes and float16 fields. */
-export type GgufPackedType = 'Q4_0' | 'Q4_1' | 'Q8_0';
-
-export interface ImportGgufOptions {
-  /** Row r of the result is row `rowOrder[r]` of the source. Default: as stored. */
-  readonly rowOrder?: Int32Array;
-}
-
-/**
- * Lays a GGUF tensor out anew, without loss: Q4_0 as `int4-sym`, Q4_1 as `int4-min`, Q8_0 as `int8`, all in groups of 32.
- * @param storage - holds the row-major blocks of the tensor from `offset` on
- * @param columns - a multiple of 32
- */
-export function importGguf(
-  type: GgufPackedType,
-  storage: Storage,
-  offset: number,
-  rows: number,
-  columns: number,
-  options: ImportGgufOptions = {},
-): Matrix {
-  const [description, target] = ggufTarget(type, rows, columns, options);
-  void translateErrors(() =>
-    backend().addon.importGguf(
-      ...([type, storage.handle, offset, rows, columns, options.rowOrder, target.handle, 0, false] as const),
-    ),
-  );
-  return Matrix.owning(description, target);
-}
-
-/** {@link importGguf} off the event loop. */
-export async function importGgufAsync(
-  type: GgufPackedType,
-  storage: Storage,
-  offset: number,
-  rows: number,
-  columns: number,
-  options: ImportGgufOptions = {},
-): Promise<Matrix> {
-  const [description, target] = ggufTarget(type, rows, columns, options);
-  await translateErrors(() =>
-    backend().addon.importGguf(
-      ...([type, storage.handle, offset, rows, columns, options.rowOrder, target.handle, 0, true] as const),
-    ),
-  )?.catch(rethrowTranslated);
-  return Matrix.owning(description, target);
-}
-
-function ggufTarget(
-  type: string,
-  rows: number,
-  columns: number,
-  options: ImportGgufOptions,
-): [MatrixDescription, Storage] {
-  checkOptions(options, ['rowOrder'], 'importGguf()');
-  const format = backend().addon.ggufFormat(type);
-  if (format === undefined) throw new InvalidArgumentError(`GGUF blocks of type ${type} have no packed counterpart.`);
-  const description = { format: format as PackedFormat, rows, columns, groupSize: ggufBlock };
-  return [description, Storage.allocate(packedByteLength(description))];
-}
-
-const ggufBlock = 32;
-
 function startPacking(
   description: PackedDescription,
   plain: PlainCodes,
   storage: Storage,
   later: boolean,
-): Promise<void> | undefined {
+): Promise<number> | number {
   return translateErrors(() =>
     backend().addon.packMatrix(storage.handle, 0, ...nativeShape(description), ...arraysOf(plain), later),
   );

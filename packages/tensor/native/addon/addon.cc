@@ -10,6 +10,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineStorage(env, exports);
   DefineMatrix(env, exports);
   DefinePacking(env, exports);
+  DefineImports(env, exports);
   DefineMatmul(env, exports);
   DefineProgram(env, exports);
   DefineBlas(env, exports);

@@ -10,6 +10,7 @@ void DefineCpu(Napi::Env env, Napi::Object exports);              // cpu_binding
 void DefineStorage(Napi::Env env, Napi::Object exports);          // storage_binding.cc
 void DefineMatrix(Napi::Env env, Napi::Object exports);           // matrix_binding.cc
 void DefinePacking(Napi::Env env, Napi::Object exports);          // packing_binding.cc
+void DefineImports(Napi::Env env, Napi::Object exports);          // import_binding.cc
 void DefineMatmul(Napi::Env env, Napi::Object exports);           // matmul_binding.cc
 void DefineProgram(Napi::Env env, Napi::Object exports);          // program_binding.cc
 void DefineBlas(Napi::Env env, Napi::Object exports);             // blas_binding.cc

@@ -1,12 +1,9 @@
-#include "addon/background.h"
 #include "addon/bindings.h"
 #include "addon/matrix_arguments.h"
 #include "addon/matrix_handle.h"
-#include "addon/storage_handle.h"
+#include "addon/packing_work.h"
 #include "packing/codes.h"
-#include "packing/gguf.h"
 #include "packing/rounding.h"
-#include "threads/pool.h"
 
 namespace llm {
 namespace {
@@ -15,42 +12,6 @@ PackedLayout LayoutOf(const Weight& weight) {
   PackedLayout layout = {};
   MakePackedLayout(weight.format, weight.rows, weight.columns, weight.group, &layout);
   return layout;
-}
-
-// Calls work(part, block_begin, block_end) on `parts` threads, for all blocks.
-template <class Work>
-void ForBlocksInParts(int parts, int64_t blocks, const Work& work) {
-  struct Context {
-    int64_t blocks;
-    const Work& work;
-  } context = {blocks, work};
-  const Pool::Job job = [](void* data, int part, int parts) {
-    const Context& all = *static_cast<const Context*>(data);
-    all.work(part, all.blocks * part / parts, all.blocks * (part + 1) / parts);
-  };
-  SharedPool().Run(job, &context, parts);
-}
-
-template <class Work>
-void ForBlocks(int64_t blocks, const Work& work) {
-  ForBlocksInParts(0, blocks, [&work](int, int64_t begin, int64_t end) { work(begin, end); });
-}
-
-// Now, or as a promise; `keep` holds the arguments that the work reads.
-Napi::Value RunNowOrLater(const Napi::CallbackInfo& info, bool later, std::function<void()> work) {
-  if (!later) {
-    work();
-    return {};
-  }
-  std::vector<Napi::Value> keep;
-  for (size_t i = 0; i < info.Length(); ++i) keep.push_back(info[i]);
-  return RunInBackground(
-      info.Env(), keep,
-      [work = std::move(work)]() -> TaskFailure {
-        work();
-        return {};
-      },
-      [](Napi::Env env) { return env.Undefined(); });
 }
 
 // The arrays (codes, scales, zeroPoints, minima, multipliers) from argument `first` on; those that the format lacks are
@@ -86,22 +47,6 @@ const char* FieldError(const PackedLayout& layout, const PlainCodes& plain) {
   return nullptr;
 }
 
-// Where the packed bytes go: a place in a writable storage.
-struct Target {
-  std::shared_ptr<Memory> memory;
-  uint8_t* data;
-};
-
-bool ReadTarget(const Napi::CallbackInfo& info, size_t first, const PackedLayout& layout, Target* target) {
-  const double offset = info[first + 1].As<Napi::Number>().DoubleValue();
-  target->memory = CheckedBytes(info.Env(), info[first], offset, static_cast<double>(layout.Bytes()));
-  if (target->memory == nullptr) return false;
-  target->data = target->memory->data() + static_cast<size_t>(offset);
-  if (target->memory->writable() && reinterpret_cast<uintptr_t>(target->data) % kLine == 0) return true;
-  Fail(info.Env(), "INVALID_ARGUMENT", "packing needs writable memory at a multiple of 64 bytes");
-  return false;
-}
-
 // (storage, offset, format, rows, columns, groupSize, codes, scales, zeroPoints, minima, multipliers, later)
 Napi::Value PackMatrix(const Napi::CallbackInfo& info) {
   Weight weight;
@@ -110,10 +55,13 @@ Napi::Value PackMatrix(const Napi::CallbackInfo& info) {
   const PackedLayout layout = LayoutOf(weight);
   PlainCodes plain = {};
   Target target;
-  if (!ReadTarget(info, 0, layout, &target) || !ReadPlainCodes(info, 6, layout, &plain)) return {};
+  if (!ReadTarget(info, 0, layout.Bytes(), &target) || !ReadPlainCodes(info, 6, layout, &plain)) return {};
   if (const char* const error = FieldError(layout, plain)) return Fail(info.Env(), "INVALID_ARGUMENT", error);
   return RunNowOrLater(info, info[11].As<Napi::Boolean>().Value(), [layout, plain, target] {
-    ForBlocks(layout.blocks, [&](int64_t begin, int64_t end) { PackCodes(layout, plain, begin, end, target.data); });
+    return ForBlocks(layout.blocks, [&](int64_t begin, int64_t end) {
+      PackCodes(layout, plain, begin, end, target.data);
+      return 0.0f;
+    });
   });
 }
 
@@ -125,46 +73,11 @@ Napi::Value UnpackMatrix(const Napi::CallbackInfo& info) {
   const PackedLayout layout = LayoutOf(*weight);
   PlainCodes plain = {};
   if (!ReadPlainCodes(info, 1, layout, &plain)) return {};
-  ForBlocks(layout.blocks, [&](int64_t begin, int64_t end) { UnpackCodes(layout, weight->data, begin, end, plain); });
-  return {};
-}
-
-// (type): the format that a GGUF type becomes, or undefined
-Napi::Value GgufFormat(const Napi::CallbackInfo& info) {
-  const GgufType* const type = FindGgufType(info[0].As<Napi::String>().Utf8Value());
-  if (type == nullptr) return info.Env().Undefined();
-  return Napi::String::New(info.Env(), std::string(kFormatNames[static_cast<int>(type->format)]));
-}
-
-// (type, source storage, offset, rows, columns, rowOrder | undefined, target storage, offset, later)
-Napi::Value ImportGgufMatrix(const Napi::CallbackInfo& info) {
-  const GgufType* const type = FindGgufType(info[0].As<Napi::String>().Utf8Value());
-  const double rows = info[3].As<Napi::Number>().DoubleValue(), columns = info[4].As<Napi::Number>().DoubleValue();
-  constexpr double kLimit = 2147483647;
-  PackedLayout layout;
-  if (type == nullptr || !(rows >= 1 && rows <= kLimit && columns >= 1 && columns <= kLimit) ||
-      static_cast<int64_t>(columns) % kGgufBlock != 0 ||
-      !MakePackedLayout(type->format, static_cast<int64_t>(rows), static_cast<int64_t>(columns), kGgufBlock, &layout))
-    return Fail(info.Env(), "INVALID_ARGUMENT", "no GGUF tensor of blocks of 32 has this type and shape");
-
-  const double offset = info[2].As<Napi::Number>().DoubleValue();
-  const int64_t bytes = layout.rows * (layout.columns / kGgufBlock) * type->block_bytes;
-  const std::shared_ptr<Memory> source = CheckedBytes(info.Env(), info[1], offset, static_cast<double>(bytes));
-  Target target;
-  int32_t* order = nullptr;
-  if (source == nullptr || !ReadTarget(info, 6, layout, &target) ||
-      !ReadArray(info, 5, layout.rows, !info[5].IsUndefined(), "rowOrder", &order))
-    return {};
-  for (int64_t row = 0; order != nullptr && row < layout.rows; ++row)
-    if (order[row] < 0 || order[row] >= layout.rows)
-      return Fail(info.Env(), "INVALID_ARGUMENT", "rowOrder names a row that does not exist");
-  const uint8_t* const from = source->data() + static_cast<size_t>(offset);
-  return RunNowOrLater(info, info[8].As<Napi::Boolean>().Value(), [=] {
-    ForBlocks(layout.blocks, [&](int64_t begin, int64_t end) {
-      ImportGguf(*type, layout, from, order, begin, end, target.data);
-      (void)source;  // kept alive
-    });
+  ForBlocks(layout.blocks, [&](int64_t begin, int64_t end) {
+    UnpackCodes(layout, weight->data, begin, end, plain);
+    return 0.0f;
   });
+  return {};
 }
 
 // (matrix, target storage, format, rows, columns, groupSize, row begin, row end): rows [begin, end), which are whole
@@ -206,9 +119,7 @@ Napi::Value RoundMatrix(const Napi::CallbackInfo& info) {
 void DefinePacking(Napi::Env env, Napi::Object exports) {
   exports.Set("packMatrix", Napi::Function::New(env, PackMatrix, "packMatrix"));
   exports.Set("unpackMatrix", Napi::Function::New(env, UnpackMatrix, "unpackMatrix"));
-  exports.Set("ggufFormat", Napi::Function::New(env, GgufFormat, "ggufFormat"));
   exports.Set("roundMatrix", Napi::Function::New(env, RoundMatrix, "roundMatrix"));
-  exports.Set("importGguf", Napi::Function::New(env, ImportGgufMatrix, "importGguf"));
 }
 
 }  // namespace llm

@@ -1,28 +1,75 @@
 #include "packing/gguf.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "packing/gguf_blocks.h"
 #include "packing/packed_fields.h"
 
 namespace llm {
 namespace {
 
-void ImportColumn(const GgufType& type, const PackedColumn& to, const uint8_t* from) {
-  constexpr uint32_t kNibbles = 15 * kOnes, kSignBits = 128 * kOnes;
-  const WeightFormat format = to.layout.format;
-  for (int g = 0; g < to.layout.groups; ++g, from += type.block_bytes) {
-    std::memcpy(to.Group(g) + 2 * to.column, from, 2);
-    if (HasMinima(format)) std::memcpy(to.Group(g) + kLine + 2 * to.column, from + 2, 2);
-    const uint8_t* codes = from + (HasMinima(format) ? 4 : 2);
-    for (int octet = 0; octet < kGgufBlock / kOctet; ++octet) {
-      uint32_t low, high;
-      if (CodeBits(format) == 8) {  // signed to unsigned: +128
-        low = LoadWord(codes + octet * kOctet) ^ kSignBits;
-        high = LoadWord(codes + octet * kOctet + 4) ^ kSignBits;
+constexpr GgufType kTypes[] = {
+    {"Q4_0", 32, 18, WeightFormat::kSym4, 32, true, 8, false, DecodeQ4_0},
+    {"Q4_1", 32, 20, WeightFormat::kMin4, 32, true, 0, true, DecodeQ4_1},
+    {"Q5_0", 32, 22, WeightFormat::kInt8, 32, true, 128, false, DecodeQ5_0},
+    {"Q5_1", 32, 24, WeightFormat::kF16, 32, false, 0, true, DecodeQ5_1},
+    {"Q8_0", 32, 34, WeightFormat::kInt8, 32, true, 128, false, DecodeQ8_0},
+    {"IQ4_NL", 32, 18, WeightFormat::kInt8, 32, true, 128, false, DecodeIq4Nl},
+    {"IQ4_XS", 256, 136, WeightFormat::kInt8, 32, false, 128, false, DecodeIq4Xs},
+    {"Q2_K", 256, 84, WeightFormat::kMin4, 16, false, 0, true, DecodeQ2K},
+    {"Q3_K", 256, 110, WeightFormat::kSym3, 16, false, 4, false, DecodeQ3K},
+    {"Q4_K", 256, 144, WeightFormat::kMin4, 32, false, 0, true, DecodeQ4K},
+    {"Q5_K", 256, 176, WeightFormat::kF16, 32, false, 0, true, DecodeQ5K},
+    {"Q6_K", 256, 210, WeightFormat::kInt8, 16, false, 128, false, DecodeQ6K},
+};
+
+constexpr uint32_t kLowNibbles = 15 * kOnes;
+
+const uint8_t* RowOf(const GgufSource& from, int64_t row, int64_t row_bytes) {
+  return from.data + (from.row_order == nullptr ? row : from.row_order[row]) * row_bytes;
+}
+
+// Written so that NaN counts as infinitely far.
+float Larger(float largest, float error) {
+  if (error <= largest) return largest;
+  return std::isnan(error) ? INFINITY : error;
+}
+
+// One block of 32 values of one row into column c of a group, for types whose fp16 fields stay as they are.
+// A nibble of 4 consecutive bytes is 4 consecutive values: two such words make an octet.
+LLM_INLINE void CopyQ4(const uint8_t* codes, uint8_t* octets, int c) {
+  const uint32_t a = LoadWord(codes), b = LoadWord(codes + 4), d = LoadWord(codes + 8), e = LoadWord(codes + 12);
+  const uint32_t words[4] = {(a & kLowNibbles) | (b & kLowNibbles) << 4, (d & kLowNibbles) | (e & kLowNibbles) << 4,
+                             (a >> 4 & kLowNibbles) | (b & ~kLowNibbles), (d >> 4 & kLowNibbles) | (e & ~kLowNibbles)};
+  for (int octet = 0; octet < 4; ++octet) std::memcpy(octets + octet * kQuadBytes + 4 * c, &words[octet], 4);
+}
+
+LLM_INLINE void CopyQ8(const uint8_t* codes, uint8_t* octets, int c) {
+  for (int quad = 0; quad < 8; ++quad) {
+    const uint32_t word = LoadWord(codes + 4 * quad) ^ 128 * kOnes;
+    std::memcpy(octets + quad * kQuadBytes + 4 * c, &word, 4);
+  }
+}
+
+// Q4_0, Q4_1 and Q8_0, group by group over all columns: every line is written once.
+template <int kScaleLines, bool kBytes>
+void CopyBlock(const GgufSource& from, const PackedLayout& layout, int64_t row, int count, uint8_t* block) {
+  const int bytes = from.type->bytes;
+  const int64_t row_bytes = layout.columns / 32 * bytes;
+  const uint8_t* rows[kBlockRows];
+  for (int c = 0; c < count; ++c) rows[c] = RowOf(from, row + c, row_bytes);
+  for (int g = 0; g < layout.groups; ++g) {
+    uint8_t* const group = block + g * layout.group_bytes;
+    uint8_t* const octets = group + kScaleLines * kLine;
+    for (int c = 0; c < count; ++c) {
+      const uint8_t* const source = rows[c] + int64_t{g} * bytes;
+      for (int line = 0; line < kScaleLines; ++line) std::memcpy(group + line * kLine + 2 * c, source + 2 * line, 2);
+      if (kBytes) {
+        CopyQ8(source + 2 * kScaleLines, octets, c);
       } else {
-        const int shift = octet < 2 ? 0 : 4;
-        low = LoadWord(codes + octet % 2 * kOctet) >> shift & kNibbles;
-        high = LoadWord(codes + octet % 2 * kOctet + 4) >> shift & kNibbles;
+        CopyQ4(source + 2 * kScaleLines, octets, c);
       }
-      WriteOctet(format, to.Octet(g, octet), to.column, low, high);
     }
   }
 }
@@ -35,30 +82,91 @@ void ZeroColumn(const PackedColumn& to) {
       WriteOctet(to.layout.format, to.Octet(g, octet), to.column, zero, zero);
 }
 
+// One block of one row. Returns the largest difference that rounding the scales makes.
+float StoreBlock(const GgufType& type, const GgufBlock& block, const PackedColumn& to, int first_group) {
+  float largest = 0;
+  for (int part = 0; part < type.values / type.group; ++part) {
+    const int g = first_group + part;
+    const uint8_t* const codes = block.codes + part * type.group;
+    to.Half(g, 0, block.scales[part]);
+    if (type.has_minima) to.Half(g, 1, block.minima[part]);
+    for (int octet = 0; octet < type.group / kOctet; ++octet) {
+      const uint8_t* const from = codes + octet * kOctet;
+      WriteOctet(to.layout.format, to.Octet(g, octet), to.column, LoadWord(from), LoadWord(from + 4));
+    }
+    const float scale = to.Half(g, 0) - block.scales[part];
+    const float minimum = type.has_minima ? to.Half(g, 1) - block.minima[part] : 0.0f;
+    if (scale == 0 && minimum == 0) continue;
+    // The difference is linear in the code: the extremes suffice.
+    const auto [low, high] = std::minmax_element(codes, codes + type.group);
+    for (const int code : {*low - type.zero, *high - type.zero})
+      largest = Larger(largest, std::abs(scale * static_cast<float>(code) + minimum));
+  }
+  return largest;
+}
+
 }  // namespace
 
 const GgufType* FindGgufType(std::string_view name) {
-  for (const GgufType& type : kGgufTypes)
+  for (const GgufType& type : kTypes)
     if (type.name == name) return &type;
   return nullptr;
 }
 
-void ImportGguf(const GgufType& type, const PackedLayout& layout, const uint8_t* from, const int32_t* row_order,
-                int64_t block_begin, int64_t block_end, uint8_t* data) {
-  const int64_t row_bytes = layout.columns / kGgufBlock * type.block_bytes;
+float ImportGguf(const GgufSource& from, const PackedLayout& layout, int64_t block_begin, int64_t block_end,
+                 uint8_t* data) {
+  const GgufType& type = *from.type;
+  const int64_t blocks = layout.columns / type.values, row_bytes = blocks * type.bytes;
+  float largest = 0;
   for (int64_t b = block_begin; b < block_end; ++b) {
-    uint8_t* block = data + b * layout.block_bytes;
-    std::memset(block, 0, static_cast<size_t>(layout.block_bytes));
-    for (int c = 0; c < kBlockRows; ++c) {
-      const int64_t row = b * kBlockRows + c;
-      const PackedColumn to = {layout, block, c};
-      if (row >= layout.rows) {
-        ZeroColumn(to);
-      } else {
-        ImportColumn(type, to, from + (row_order == nullptr ? row : row_order[row]) * row_bytes);
+    uint8_t* const block = data + b * layout.block_bytes;
+    const int64_t row = b * kBlockRows;
+    const int count = static_cast<int>(std::min<int64_t>(kBlockRows, layout.rows - row));
+    const bool copied = type.decode == DecodeQ4_0 || type.decode == DecodeQ4_1 || type.decode == DecodeQ8_0;
+    if (!copied || count < kBlockRows) std::memset(block, 0, static_cast<size_t>(layout.block_bytes));
+    if (type.decode == DecodeQ4_0) {
+      CopyBlock<1, false>(from, layout, row, count, block);
+    } else if (type.decode == DecodeQ4_1) {
+      CopyBlock<2, false>(from, layout, row, count, block);
+    } else if (type.decode == DecodeQ8_0) {
+      CopyBlock<1, true>(from, layout, row, count, block);
+    } else {
+      const uint8_t* rows[kBlockRows];
+      for (int c = 0; c < count; ++c) rows[c] = RowOf(from, row + c, row_bytes);
+      for (int64_t i = 0; i < blocks; ++i) {
+        for (int c = 0; c < count; ++c) {
+          GgufBlock decoded;
+          type.decode(rows[c] + i * type.bytes, &decoded);
+          const int first_group = static_cast<int>(i * (type.values / type.group));
+          largest = Larger(largest, StoreBlock(type, decoded, {layout, block, c}, first_group));
+        }
+      }
+    }
+    for (int c = count; c < kBlockRows; ++c) ZeroColumn({layout, block, c});
+  }
+  return largest;
+}
+
+float DequantizeGguf(const GgufSource& from, int64_t columns, int64_t row_begin, int64_t row_end, uint16_t* out) {
+  const GgufType& type = *from.type;
+  const int64_t blocks = columns / type.values;
+  float largest = 0;
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const uint8_t* const source = RowOf(from, row, blocks * type.bytes);
+    for (int64_t i = 0; i < blocks; ++i) {
+      GgufBlock block;
+      type.decode(source + i * type.bytes, &block);
+      for (int j = 0; j < type.values; ++j) {
+        const int part = j / type.group;
+        const float minimum = type.has_minima ? block.minima[part] : 0.0f;
+        const float value = block.scales[part] * static_cast<float>(block.codes[j] - type.zero) + minimum;
+        const uint16_t half = FloatToHalf(value);
+        *out++ = half;
+        largest = Larger(largest, std::abs(HalfToFloat(half) - value));
       }
     }
   }
+  return largest;
 }
 
 }  // namespace llm

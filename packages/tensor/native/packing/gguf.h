@@ -1,4 +1,4 @@
-// GGUF's simplest blocks of 32 values along K, laid out anew without loss: the same codes, the same fp16 fields.
+// Weights of GGUF files, blocks along K, laid out anew: on a packed grid where one has the same values, else as fp16.
 #pragma once
 
 #include <cstdint>
@@ -8,25 +8,42 @@
 
 namespace llm {
 
-struct GgufType {
-  std::string_view name;
-  int block_bytes;      // of 32 values
-  WeightFormat format;  // it becomes this, in groups of 32
+constexpr int kGgufMaxValues = 256;  // of a block
+constexpr int kGgufMaxGroups = 16;
+
+// One block, taken apart: w = scale[g] (code - zero) + minimum[g], g the group of the value.
+struct GgufBlock {
+  uint8_t codes[kGgufMaxValues];
+  float scales[kGgufMaxGroups];
+  float minima[kGgufMaxGroups];
 };
 
-constexpr int kGgufBlock = 32;
+struct GgufType {
+  std::string_view name;
+  int values, bytes;    // of a block
+  WeightFormat format;  // it becomes this; kF16: no packed grid has its values
+  int group;            // values under one scale
+  bool exact;           // scales and minima are fp16 in the file
+  int zero;             // the code of weight 0, before minima
+  bool has_minima;
+  void (*decode)(const uint8_t* block, GgufBlock* out);
+};
 
-// Q4_0: fp16 d, 16 bytes; w = d (q - 8).  Q4_1: fp16 d, fp16 m, 16 bytes; w = d q + m.  Q8_0: fp16 d, 32 signed bytes.
-// Byte j of the 4-bit types holds value j in its low and value 16 + j in its high nibble.
-constexpr GgufType kGgufTypes[] = {
-    {"Q4_0", 18, WeightFormat::kSym4}, {"Q4_1", 20, WeightFormat::kMin4}, {"Q8_0", 34, WeightFormat::kInt8}};
-
-// Null if the type has no packed counterpart.
+// Null if the type is not known.
 const GgufType* FindGgufType(std::string_view name);
 
-// `from`: row-major blocks of a matrix with the layout's rows and columns. Row r of the result is row row_order[r] of
-// the source, or row r if that is null.
-void ImportGguf(const GgufType& type, const PackedLayout& layout, const uint8_t* from, const int32_t* row_order,
-                int64_t block_begin, int64_t block_end, uint8_t* data);
+struct GgufSource {
+  const GgufType* type;
+  const uint8_t* data;       // row-major blocks
+  const int32_t* row_order;  // row r of the result is row row_order[r] of the source; null: as they are
+};
+
+// Blocks [block_begin, block_end) of a packed matrix in the type's format and groups. Returns the largest difference
+// between a stored and a packed weight; infinity where something is no finite fp16.
+float ImportGguf(const GgufSource& from, const PackedLayout& layout, int64_t block_begin, int64_t block_end,
+                 uint8_t* data);
+
+// Rows [row_begin, row_end) of `columns` values as fp16. Returns the largest difference, as above.
+float DequantizeGguf(const GgufSource& from, int64_t columns, int64_t row_begin, int64_t row_end, uint16_t* out);
 
 }  // namespace llm

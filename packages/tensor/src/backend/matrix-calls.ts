@@ -19,7 +19,13 @@ type PlainArrays = [
   multipliers: Uint8Array | undefined,
 ];
 
-/** native/addon/{matrix,packing,matmul}_binding.cc */
+/** A place in a storage. */
+type Place = [storage: StorageHandle, offset: number];
+
+/** Fields of bits in 32-bit words; `order` as `FieldOrder` in native/packing/fields.h numbers them. */
+type Fields = [...place: Place, order: number, bits: number];
+
+/** native/addon/{matrix,packing,import,matmul}_binding.cc */
 export interface MatrixCalls {
   matrixByteLength(...shape: Shape): number;
   createMatrix(storage: StorageHandle, offset: number, ...shape: Shape): MatrixHandle;
@@ -32,7 +38,7 @@ export interface MatrixCalls {
     storage: StorageHandle,
     offset: number,
     ...rest: [...shape: Shape, ...arrays: PlainArrays, later: boolean]
-  ): Promise<void> | undefined;
+  ): Promise<number> | number;
   unpackMatrix(matrix: MatrixHandle, ...arrays: PlainArrays): void;
   /** Rows from a multiple of 32 to another or the end, on the background thread. */
   roundMatrix(
@@ -40,18 +46,50 @@ export interface MatrixCalls {
     target: StorageHandle,
     ...rest: [...shape: Shape, rowBegin: number, rowEnd: number]
   ): Promise<void>;
-  ggufFormat(type: string): string | undefined;
+
+  /** What blocks of a type become; undefined for types that are not known. */
+  ggufTarget(type: string): [format: string, groupSize: number] | undefined;
+  /** These three return the largest difference between a stored and an imported weight. */
   importGguf(
     type: string,
-    source: StorageHandle,
-    offset: number,
-    rows: number,
-    columns: number,
-    rowOrder: Int32Array | undefined,
-    target: StorageHandle,
-    targetOffset: number,
-    later: boolean,
-  ): Promise<void> | undefined;
+    ...rest: [
+      ...source: Place,
+      rows: number,
+      columns: number,
+      rowOrder: Int32Array | undefined,
+      ...target: Place,
+      later: boolean,
+    ]
+  ): Promise<number> | number;
+  importLinear(
+    ...rest: [
+      ...target: Place,
+      ...shape: Shape,
+      ...codes: Fields,
+      ...scales: Place,
+      type: number,
+      byRow: boolean,
+      zeroPoints: StorageHandle | undefined,
+      zerosOffset: number,
+      zerosOrder: number,
+      addedToWords: number,
+      addedToFields: number,
+      later: boolean,
+    ]
+  ): Promise<number> | number;
+  dequantizeLinear(
+    ...rest: [
+      ...target: Place,
+      rows: number,
+      columns: number,
+      ...codes: Fields,
+      groups: number,
+      scales: Float32Array,
+      zeroPoints: Uint8Array,
+      groupOf: Int32Array,
+      later: boolean,
+    ]
+  ): Promise<number> | number;
 
   matmul(
     matrix: MatrixHandle,

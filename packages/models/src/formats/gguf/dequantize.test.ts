@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
-import { packMatrix } from '@llm/tensor';
+import { importGguf, importGgufAsync, Storage } from '@llm/tensor';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { dequantize } from './dequantize.ts';
-import { regroup } from './regroup.ts';
+import { ggufMatrix, isBlockType } from './imported-types.ts';
 import { ggufTypes, type GgufType } from './types.ts';
 
 // Random blocks and their values, by the gguf package of PyPI: tools/fixtures/gguf-blocks.py.
@@ -28,23 +28,27 @@ test.each(Object.keys(fixtures))('%s blocks hold what an independent reader find
   expect(dequantize(type, blocks).map((value) => value + 0)).toEqual(values.map((value) => value + 0));
 });
 
-test.each(['Q5_0', 'IQ4_NL', 'IQ4_XS', 'Q4_K'])('%s on a packed grid', (name) => {
-  const { type, blocks, values } = load(name);
-  const regrouped = regroup(type, blocks);
-  if (!regrouped) throw new Error('no grid');
-  const { format, plain, lossless } = regrouped;
-  using matrix = packMatrix({ format, rows: 3, columns: type.values, groupSize: 32 }, plain);
-  const found = matrix.toFloat32();
-  if (lossless) expect(found).toEqual(values);
-  // Scales and minima are rounded to float16: half of 2^-10 of each of the two terms.
-  const largest = Math.max(...values.map(Math.abs));
-  found.forEach((value, i) => {
-    expect(Math.abs(value - (values[i] as number))).toBeLessThanOrEqual(2 * largest * 2 ** -10);
-  });
-  expect(lossless).toBe(name === 'Q5_0' || name === 'IQ4_NL');
-});
+const lossless = ['Q4_0', 'Q4_1', 'Q5_0', 'Q8_0', 'IQ4_NL'];
 
-test.each(['Q6_K', 'Q5_1', 'F16'])('%s has no packed grid', (name) => {
-  const type = [...ggufTypes.values()].find((known) => known.name === name) as GgufType;
-  expect(regroup(type, new Uint8Array(type.bytes))).toBeUndefined();
+test.each(Object.keys(fixtures).filter(isBlockType))('%s as a matrix', async (name) => {
+  const { type, blocks, values } = load(name);
+  const storage = Storage.allocate(blocks.byteLength);
+  storage.write(0, blocks);
+  const { matrix, largestError } = importGguf(name, storage, 0, 3, type.values);
+  const { format, groupSize } = matrix;
+  expect(ggufMatrix(name, 3, type.values)).toEqual({
+    ...{ format, rows: 3, columns: type.values },
+    ...(groupSize !== undefined && { groupSize }),
+  });
+  const found = matrix.toFloat32();
+  const differences = found.map((value, i) => Math.abs(value - (values[i] as number)));
+  const largest = Math.max(...differences);
+  if (lossless.includes(name)) expect([largest, largestError]).toEqual([0, 0]);
+  // Scales and minima are rounded to float16: half of 2^-10 of each of the two terms.
+  expect(largest).toBeLessThanOrEqual(2 * Math.max(...values.map(Math.abs)) * 2 ** -10);
+  // Sums of float32 are rounded once more.
+  expect(Math.abs(largestError - largest)).toBeLessThanOrEqual(Math.max(...values.map(Math.abs)) * 2 ** -22);
+  const later = await importGgufAsync(name, storage, 0, 3, type.values, { rowOrder: Int32Array.of(2, 0, 1) });
+  const [first, rest] = [found.subarray(0, 2 * type.values), found.subarray(2 * type.values)];
+  expect(later.matrix.toFloat32()).toEqual(Float32Array.from([...rest, ...first]));
 });

@@ -72,7 +72,7 @@ const decodeQ8: DecodeBlock = (bytes, at, out, to) => {
 };
 
 /** The 16 levels of IQ4_NL and IQ4_XS: a fixed table of ggml. */
-export const iq4Levels: readonly number[] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+const iq4Levels: readonly number[] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 const decodeIq4Nl: DecodeBlock = (bytes, at, out, to) => {
   decodeIq4(bytes, at + 2, f16(bytes, at), out, to);
@@ -121,7 +121,7 @@ const decodeQ3K: DecodeBlock = (bytes, at, out, to) => {
 };
 
 /** The 6-bit scale and min of sub-block `part` out of the 12 bytes of Q4_K and Q5_K. */
-export function scaleAndMin(bytes: Uint8Array, at: number, part: number): [number, number] {
+function scaleAndMin(bytes: Uint8Array, at: number, part: number): [number, number] {
   if (part < 4) return [u8(bytes, at + part) & 63, u8(bytes, at + part + 4) & 63];
   const low = u8(bytes, at + part + 4);
   return [(low & 15) | ((u8(bytes, at + part - 4) >> 6) << 4), (low >> 4) | ((u8(bytes, at + part) >> 6) << 4)];

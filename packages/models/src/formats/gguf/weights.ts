@@ -1,16 +1,17 @@
-import { importGguf, Matrix, packMatrix, type DenseFormat } from '@llm/tensor';
+import { importGguf, importGgufAsync, Matrix, type DenseFormat, type MatrixDescription } from '@llm/tensor';
 
 import type { GgufMapping, HfConfig } from '../../architecture.ts';
-import type { TensorInfo, WeightConversion } from '../../checkpoint.ts';
+import type { TensorInfo } from '../../checkpoint.ts';
 import { largestDifference } from '../../compare-matrix.ts';
 import { denseMatrix, halfMatrix } from '../../dense-matrix.ts';
 import { InvalidWeightError } from '../../errors.ts';
 import { elementCount } from '../../number-formats.ts';
 import { storedTensor, type StoredFile } from '../../stored-file.ts';
+import { converted, importLater, importNow, type WeightImport } from '../../weight-import.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 import { dequantize } from './dequantize.ts';
 import type { GgufTensor } from './header.ts';
-import { REGROUPED_SIZE, regroup } from './regroup.ts';
+import { ggufMatrix, isBlockType } from './imported-types.ts';
 
 /** Values are handed out in pieces of about so many. */
 const PIECE_VALUES = 1 << 20;
@@ -50,27 +51,23 @@ export class GgufWeights implements WeightSource {
     this.tensors = infos;
   }
 
-  matrix(info: TensorInfo): LoadedMatrix {
-    const { tensor, rowOrder, offset } = this.#get(info);
+  describe(info: TensorInfo): MatrixDescription {
+    const { tensor, offset } = this.#get(info);
     const [rows, columns] = tensor.shape as [number, number];
-    const from = tensor.type.name;
-    const dense = denseFormats[from];
-    if (dense && offset === 0) {
-      if (!rowOrder) return { matrix: new Matrix({ format: dense, rows, columns }, info.storage, info.offset) };
-      return { matrix: denseMatrix(dense, rows, columns, this.#rows(info, 0, rows)) };
-    }
-    if (from === 'Q4_0' || from === 'Q4_1' || from === 'Q8_0') {
-      const matrix = importGguf(from, info.storage, info.offset, rows, columns, rowOrder ? { rowOrder } : {});
-      return converted(from, matrix, 0);
-    }
-    const regrouped = regroup(tensor.type, this.#rows(info, 0, rows));
-    if (regrouped) {
-      const { format, plain, lossless } = regrouped;
-      const matrix = packMatrix({ format, rows, columns, groupSize: REGROUPED_SIZE }, plain);
-      return converted(from, matrix, lossless ? 0 : largestDifference(matrix, this.values(info)));
-    }
-    const matrix = halfMatrix(rows, columns, () => this.values(info));
-    return converted(from, matrix, largestDifference(matrix, this.values(info)));
+    const type = tensor.type.name;
+    const dense = denseFormats[type];
+    if (dense && offset === 0) return { format: dense, rows, columns };
+    return isBlockType(type) && offset === 0 ? ggufMatrix(type, rows, columns) : { format: 'f16', rows, columns };
+  }
+
+  matrix(info: TensorInfo): LoadedMatrix {
+    const weight = this.#import(info);
+    return weight ? importNow(weight) : this.#dense(info);
+  }
+
+  async load(info: TensorInfo): Promise<LoadedMatrix> {
+    const weight = this.#import(info);
+    return weight ? importLater(weight) : this.#dense(info);
   }
 
   *values(info: TensorInfo): Iterable<Float32Array> {
@@ -85,6 +82,36 @@ export class GgufWeights implements WeightSource {
 
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
+  }
+
+  /** Undefined for tensors without blocks. */
+  #import(info: TensorInfo): WeightImport | undefined {
+    const { tensor, rowOrder, offset: added } = this.#get(info);
+    const type = tensor.type.name;
+    if (!isBlockType(type) || added !== 0) return undefined;
+    const [rows, columns] = tensor.shape as [number, number];
+    const { storage, offset } = info;
+    const source = [type, storage, offset, rows, columns, rowOrder ? { rowOrder } : {}] as const;
+    return {
+      from: type,
+      description: this.describe(info),
+      now: () => importGguf(...source),
+      later: () => importGgufAsync(...source),
+      values: () => this.values(info),
+    };
+  }
+
+  /** Numbers as they lie; as float16 where they are of another type or have something added to them. */
+  #dense(info: TensorInfo): LoadedMatrix {
+    const { tensor, rowOrder, offset } = this.#get(info);
+    const [rows, columns] = tensor.shape as [number, number];
+    const dense = denseFormats[tensor.type.name];
+    if (dense && offset === 0) {
+      if (!rowOrder) return { matrix: new Matrix({ format: dense, rows, columns }, info.storage, info.offset) };
+      return { matrix: denseMatrix(dense, rows, columns, this.#rows(info, 0, rows)) };
+    }
+    const matrix = halfMatrix(rows, columns, () => this.values(info));
+    return converted(tensor.type.name, matrix, largestDifference(matrix, this.values(info)));
   }
 
   #get(info: TensorInfo): Mapped {
@@ -119,9 +146,4 @@ function checkpointName(name: string, mapping: GgufMapping): string | undefined 
   const layer = /^blk\.(\d+)\./u.exec(name)?.[1];
   const pattern = layer === undefined ? name : name.replace(/^blk\.\d+/u, 'blk.#');
   return Object.hasOwn(mapping.tensors, pattern) ? mapping.tensors[pattern]?.replace('#', layer ?? '') : undefined;
-}
-
-function converted(from: string, matrix: Matrix, largestError: number): LoadedMatrix {
-  const conversion: WeightConversion = { from, to: matrix.format, lossless: largestError === 0, largestError };
-  return { matrix, conversion };
 }

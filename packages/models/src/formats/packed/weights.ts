@@ -47,10 +47,18 @@ export class PackedWeights implements WeightSource {
     this.tensors = tensors;
   }
 
+  describe(tensor: TensorInfo): MatrixDescription {
+    return this.#packed.get(tensor.name) ?? this.#dense.describe(tensor);
+  }
+
   matrix(tensor: TensorInfo): LoadedMatrix {
     const description = this.#packed.get(tensor.name);
     if (!description) return this.#dense.matrix(tensor);
     return { matrix: new Matrix(description, tensor.storage, tensor.offset) };
+  }
+
+  load(tensor: TensorInfo): Promise<LoadedMatrix> {
+    return Promise.resolve(this.matrix(tensor));
   }
 
   *values(tensor: TensorInfo): Iterable<Float32Array> {

@@ -23,12 +23,16 @@ export function awqLinears(parts: TensorParts, configuredGroupSize: number): Qua
     if (groupSize === undefined) parts.fail(scales, `has ${groups} groups for ${columns} inputs`);
     return {
       info: withShape(qweight, [rows, columns], 'AWQ 4 bit', `${stem}.weight`),
-      load: () => ({
-        ...{ bits: 4, rows, columns, groupSize },
-        codes: outputsFirst(readWords(qweight), columns, words),
-        scales: transposeFloats(readFloats(scales), groups, rows),
-        zeroPoints: Uint16Array.from(outputsFirst(readWords(qzeros), groups, words)),
-      }),
+      ...{ bits: 4, rows, columns, groupSize, symmetric: false },
+      stored: {
+        codes: { tensor: qweight, order: 'interleaved' },
+        scales: { tensor: scales, byRow: false },
+        zeroPoints: { tensor: qzeros, order: 'interleaved' },
+      },
+      codes: () => outputsFirst(readWords(qweight), columns, words),
+      scales: () => transposeFloats(readFloats(scales), groups, rows),
+      zeroPoints: () => Uint16Array.from(outputsFirst(readWords(qzeros), groups, words)),
+      groupOf: () => undefined,
     };
   });
 }

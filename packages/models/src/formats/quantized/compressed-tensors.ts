@@ -1,7 +1,7 @@
 import type { TensorInfo } from '../../checkpoint.ts';
 import { withShape } from '../../stored-file.ts';
 import { unpackStream, wordCount } from './bits.ts';
-import { groupSizeOf } from './gptq.ts';
+import { groupSizeOf, groupsOf } from './gptq.ts';
 import type { QuantizedLinear } from './linear.ts';
 import { readFloats, readWords, type TensorParts } from './tensor-parts.ts';
 
@@ -40,22 +40,29 @@ export function compressedLinears(
     if (gIdx && (gIdx.shape[0] !== columns || gIdx.dtype !== 'I32')) parts.fail(gIdx, `is not for ${columns} inputs`);
     return {
       info: withShape(packed, [rows, columns], `compressed ${bits} bit`, `${stem}.weight`),
-      load: () => {
+      ...{ bits, rows, columns, groupSize, symmetric: !zeros },
+      // Fields of 5, 6 and 7 bits, and those that leave bits over, are read one by one.
+      stored:
+        dense && [2, 3, 4, 8].includes(bits)
+          ? {
+              codes: { tensor: packed, order: 'across' },
+              scales: { tensor: scales, byRow: true },
+              zeroPoints: zeros && { tensor: zeros, order: 'down' },
+            }
+          : undefined,
+      codes() {
         const codes = new Uint8Array(rows * columns);
         const source = readWords(packed);
         for (let row = 0; row < rows; row++) {
           if (dense) unpackStream(source, row * words, 1, bits, codes, row * columns, columns);
           else unpackWords(source, row * words, bits, codes, row * columns, columns);
         }
-        const groupOf = gIdx && groupsOf(parts, gIdx, groups, groupSize);
-        return {
-          ...{ bits, rows, columns, groupSize, codes, scales: readFloats(scales) },
-          zeroPoints: zeros
-            ? unpackZeros(zeros, bits, rows, groups)
-            : new Uint16Array(rows * groups).fill(1 << (bits - 1)),
-          ...(groupOf && { groupOf }),
-        };
+        return codes;
       },
+      scales: () => readFloats(scales),
+      zeroPoints: () =>
+        zeros ? unpackZeros(zeros, bits, rows, groups) : new Uint16Array(rows * groups).fill(1 << (bits - 1)),
+      groupOf: () => gIdx && groupsOf(parts, gIdx, groups, groupSize),
     };
   });
 }
@@ -85,10 +92,4 @@ function unpackZeros(tensor: TensorInfo, bits: number, rows: number, groups: num
     for (let row = 0; row < rows; row++) zeroPoints[row * groups + group] = column[row] as number;
   }
   return zeroPoints;
-}
-
-function groupsOf(parts: TensorParts, tensor: TensorInfo, groups: number, groupSize: number): Int32Array | undefined {
-  const groupOf = new Int32Array(readWords(tensor).buffer);
-  if (groupOf.some((group) => group < 0 || group >= groups)) parts.fail(tensor, `names groups beyond ${groups}`);
-  return groupOf.every((group, input) => group === Math.floor(input / groupSize)) ? undefined : groupOf;
 }

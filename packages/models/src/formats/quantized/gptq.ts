@@ -1,7 +1,7 @@
 import type { TensorInfo } from '../../checkpoint.ts';
 import { withShape } from '../../stored-file.ts';
 import { unpackColumns, unpackStream, wordCount } from './bits.ts';
-import type { QuantizedCodes, QuantizedLinear } from './linear.ts';
+import type { QuantizedLinear } from './linear.ts';
 import { readFloats, readWords, transposeFloats, type TensorParts } from './tensor-parts.ts';
 
 /** How a file stores zero points: as they are (v2), or one less per field (v1), with or without a borrow between fields. */
@@ -39,35 +39,25 @@ export function gptqLinears(parts: TensorParts, options: GptqOptions): Quantized
     if (gIdx && (gIdx.dtype !== 'I32' || gIdx.shape[0] !== columns || gIdx.shape.length !== 1)) {
       parts.fail(gIdx, `does not give a group for each of ${columns} inputs`);
     }
-    const shape = { bits, rows, columns, groups, groupSize };
+    const { perWord, added } = correction(options, bits);
     return {
       info: withShape(qweight, [rows, columns], `GPTQ ${bits} bit`, `${stem}.weight`),
-      load: () => load(parts, shape, { qweight, qzeros, scales, gIdx }, options),
+      ...{ bits, rows, columns, groupSize, symmetric: options.symmetric },
+      stored: {
+        codes: { tensor: qweight, order: 'down' },
+        scales: { tensor: scales, byRow: false },
+        zeroPoints: { tensor: qzeros, order: 'across', addedToWords: perWord, addedToFields: added },
+      },
+      codes() {
+        const codes = new Uint8Array(rows * columns);
+        unpackColumns(readWords(qweight), bits, rows, columns, codes);
+        return codes;
+      },
+      scales: () => transposeFloats(readFloats(scales), groups, rows),
+      zeroPoints: () => zeroPointsOf(readWords(qzeros), bits, rows, groups, options),
+      groupOf: () => gIdx && groupsOf(parts, gIdx, groups, groupSize),
     };
   });
-}
-
-interface Shape {
-  readonly bits: number;
-  readonly rows: number;
-  readonly columns: number;
-  readonly groups: number;
-  readonly groupSize: number;
-}
-
-function load(
-  parts: TensorParts,
-  { bits, rows, columns, groups, groupSize }: Shape,
-  tensors: { qweight: TensorInfo; qzeros: TensorInfo; scales: TensorInfo; gIdx: TensorInfo | undefined },
-  options: GptqOptions,
-): QuantizedCodes {
-  const codes = new Uint8Array(rows * columns);
-  const words = readWords(tensors.qweight);
-  unpackColumns(words, bits, rows, columns, codes);
-  const zeroPoints = zeroPointsOf(readWords(tensors.qzeros), bits, rows, groups, options);
-  const scales = transposeFloats(readFloats(tensors.scales), groups, rows);
-  const groupOf = tensors.gIdx && actOrder(parts, tensors.gIdx, groups, groupSize);
-  return { bits, rows, columns, groupSize, codes, scales, zeroPoints, ...(groupOf && { groupOf }) };
 }
 
 /** What divides the inputs into so many groups: what the configuration says, if it does. */
@@ -88,10 +78,8 @@ function zeroPointsOf(
   const middle = 1 << (bits - 1);
   const rowWords = wordCount(rows, bits);
   const stored = new Uint8Array(groups * rows);
-  // A borrow that ran through the fields of a word is undone by adding one to each at once.
-  const perWord = options.zeroPoints === 'less-one-per-word' && 32 % bits === 0;
-  const ones = perWord ? Math.floor(0xffffffff / ((1 << bits) - 1)) : 0;
-  const source = perWord ? words.map((word) => word + ones) : words;
+  const { perWord, added } = correction(options, bits);
+  const source = perWord > 0 ? words.map((word) => word + perWord) : words;
   for (let group = 0; group < groups; group++) {
     unpackStream(source, group * rowWords, 1, bits, stored, group * rows, rows);
   }
@@ -100,7 +88,6 @@ function zeroPointsOf(
     return zeroPoints.fill(middle);
   }
   const mask = (1 << bits) - 1;
-  const added = options.zeroPoints === 'plain' || perWord ? 0 : 1;
   for (let group = 0; group < groups; group++) {
     for (let row = 0; row < rows; row++) {
       zeroPoints[row * groups + group] = ((stored[group * rows + row] as number) + added) & mask;
@@ -109,8 +96,20 @@ function zeroPointsOf(
   return zeroPoints;
 }
 
+/** What has to be added to the stored words and to the fields in them. A borrow through a word is undone by a carry. */
+function correction(options: GptqOptions, bits: number): { readonly perWord: number; readonly added: number } {
+  if (options.zeroPoints === 'plain') return { perWord: 0, added: 0 };
+  const borrowed = options.zeroPoints === 'less-one-per-word' && 32 % bits === 0;
+  return borrowed ? { perWord: Math.floor(0xffffffff / ((1 << bits) - 1)), added: 0 } : { perWord: 0, added: 1 };
+}
+
 /** The group of each input, unless the groups are simply runs of inputs. */
-function actOrder(parts: TensorParts, tensor: TensorInfo, groups: number, groupSize: number): Int32Array | undefined {
+export function groupsOf(
+  parts: TensorParts,
+  tensor: TensorInfo,
+  groups: number,
+  groupSize: number,
+): Int32Array | undefined {
   const groupOf = new Int32Array(readWords(tensor).buffer);
   const wrong = groupOf.find((group) => group < 0 || group >= groups);
   if (wrong !== undefined) parts.fail(tensor, `names group ${wrong} of ${groups}`);

@@ -1,3 +1,5 @@
+import type { FieldOrder } from '@llm/tensor';
+
 import type { TensorInfo } from '../../checkpoint.ts';
 
 /** A weight of a linear on an integer grid: w[o][i] = scale[o][g] (code[o][i] - zero[o][g]), g the group of input i. */
@@ -17,11 +19,48 @@ export interface QuantizedCodes {
   readonly groupOf?: Int32Array;
 }
 
+/** Where the fields of such a weight lie, for native code. */
+export interface StoredFields {
+  readonly codes: { readonly tensor: TensorInfo; readonly order: FieldOrder };
+  readonly scales: { readonly tensor: TensorInfo; readonly byRow: boolean };
+  /** Undefined where they are the middle of the grid. */
+  readonly zeroPoints:
+    | {
+        readonly tensor: TensorInfo;
+        readonly order: FieldOrder;
+        readonly addedToWords?: number;
+        readonly addedToFields?: number;
+      }
+    | undefined;
+}
+
 /** Such a weight in a checkpoint. */
-export interface QuantizedLinear {
+export interface QuantizedLinear extends Pick<QuantizedCodes, 'bits' | 'rows' | 'columns' | 'groupSize'> {
   /** With the name and the shape of the weight, and the place of its codes. */
   readonly info: TensorInfo;
-  load(): QuantizedCodes;
+  /** Undefined where fields are stored in a way that only `load` reads. */
+  readonly stored: StoredFields | undefined;
+  /** The file says that all zero points are the middle of the grid, whatever is stored. */
+  readonly symmetric: boolean;
+  /** [rows × groups] */
+  zeroPoints(): Uint16Array;
+  /** [rows × groups] */
+  scales(): Float32Array;
+  /** The group of each input where groups are no runs of inputs. */
+  groupOf(): Int32Array | undefined;
+  /** [rows × columns] */
+  codes(): Uint8Array;
+}
+
+/** A linear as plain arrays. */
+export function loadCodes(linear: QuantizedLinear): QuantizedCodes {
+  const { bits, rows, columns, groupSize } = linear;
+  const groupOf = linear.groupOf();
+  return {
+    ...{ bits, rows, columns, groupSize },
+    ...{ codes: linear.codes(), scales: linear.scales(), zeroPoints: linear.zeroPoints() },
+    ...(groupOf && { groupOf }),
+  };
 }
 
 /** How many groups a row has. */

@@ -103,10 +103,11 @@ test.each([2, 3, 4, 8])('GPTQ with %i bits', async (bits) => {
   expect(checkpoint.tensors.get(weight)).toMatchObject({ shape: [32, 64], dtype: `GPTQ ${bits} bit` });
   expect(checkpoint.read(weight)).toEqual(dequantizeRows(made, 0, 32));
   const matrix = checkpoint.matrix(weight);
+  expect(checkpoint.describe(weight)).toMatchObject({ format: matrix.format, rows: 32, columns: 64 });
   if (bits <= 4) {
-    expect(matrix.format).toBe('int4-asym');
+    expect(matrix.format).toBe(`int${bits}-asym`);
     expect(matrix.toFloat32()).toEqual(checkpoint.read(weight));
-    expect(checkpoint.conversions.get(weight)).toMatchObject({ lossless: true, to: 'int4-asym' });
+    expect(checkpoint.conversions.get(weight)).toMatchObject({ lossless: true, to: `int${bits}-asym` });
   } else {
     expect(matrix.format).toBe('f16');
     expect(checkpoint.conversions.get(weight)?.lossless).toBe(false);

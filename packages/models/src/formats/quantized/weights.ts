@@ -1,15 +1,12 @@
-import { packMatrix, type PackedFormat } from '@llm/tensor';
+import type { Matrix, MatrixDescription } from '@llm/tensor';
 
 import type { CheckpointFormat, TensorInfo } from '../../checkpoint.ts';
-import { largestDifference } from '../../compare-matrix.ts';
-import { halfMatrix } from '../../dense-matrix.ts';
-import { floatToHalf, halfToFloat } from '../../number-formats.ts';
+import { importLater, importNow } from '../../weight-import.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 import type { DenseWeights } from '../safetensors/weights.ts';
-import { dequantizeRows, type QuantizedCodes, type QuantizedLinear } from './linear.ts';
-
-/** Values are handed out in pieces of about so many. */
-const PIECE_VALUES = 1 << 20;
+import { describeLinear, importOfLinear } from './import.ts';
+import type { QuantizedLinear } from './linear.ts';
+import { piecesOfLinear, piecesOfMatrix } from './pieces.ts';
 
 /** Weights of another quantizer's checkpoint: linears on integer grids, and everything else dense. */
 export class QuantizedWeights implements WeightSource {
@@ -34,52 +31,35 @@ export class QuantizedWeights implements WeightSource {
     ]);
   }
 
+  describe(tensor: TensorInfo): MatrixDescription {
+    const linear = this.#linears.get(tensor.name);
+    return linear ? describeLinear(linear) : this.#dense.describe(tensor);
+  }
+
   matrix(tensor: TensorInfo): LoadedMatrix {
     const linear = this.#linears.get(tensor.name);
-    if (!linear) return this.#dense.matrix(tensor);
-    const codes = linear.load();
-    const format = packedFormat(codes);
-    const matrix = format ? pack(format, codes) : halfMatrix(codes.rows, codes.columns, () => pieces(codes));
-    // Packed codes are the same integers: only scales that are no float16 change anything.
-    const exact = format !== undefined && codes.scales.every((scale) => halfToFloat(floatToHalf(scale)) === scale);
-    const largestError = exact ? 0 : largestDifference(matrix, pieces(codes));
-    return {
-      matrix,
-      conversion: { from: tensor.dtype, to: matrix.format, lossless: largestError === 0, largestError },
-    };
+    return linear ? importNow(importOfLinear(linear)) : this.#dense.matrix(tensor);
+  }
+
+  load(tensor: TensorInfo): Promise<LoadedMatrix> {
+    const linear = this.#linears.get(tensor.name);
+    return linear ? importLater(importOfLinear(linear)) : this.#dense.load(tensor);
   }
 
   *values(tensor: TensorInfo): Iterable<Float32Array> {
     const linear = this.#linears.get(tensor.name);
-    if (linear) yield* pieces(linear.load());
-    else yield* this.#dense.values(tensor);
+    if (!linear) {
+      yield* this.#dense.values(tensor);
+    } else if (describeLinear(linear).format !== 'f16' && linear.stored?.scales.tensor.dtype === 'F16') {
+      // The packed matrix has the very same values, and unpacks them natively.
+      using matrix: Matrix = this.matrix(tensor).matrix;
+      yield* piecesOfMatrix(matrix);
+    } else {
+      yield* piecesOfLinear(linear);
+    }
   }
 
   [Symbol.dispose](): void {
     this.#dense[Symbol.dispose]();
-  }
-}
-
-/** The packed grid that holds the codes as they are; undefined where there is none. */
-function packedFormat({ bits, columns, groupSize, zeroPoints, groupOf }: QuantizedCodes): PackedFormat | undefined {
-  const sound = groupSize >= columns || (groupSize % 8 === 0 && groupSize >= 32 && groupSize <= 1024);
-  if (!sound || groupOf) return undefined;
-  if (bits === 8) return zeroPoints.every((zero) => zero === 128) ? 'int8' : undefined;
-  if (bits > 4) return undefined;
-  if (zeroPoints.every((zero) => zero === 8)) return 'int4-sym';
-  return zeroPoints.every((zero) => zero <= 15) ? 'int4-asym' : undefined;
-}
-
-function pack(format: PackedFormat, linear: QuantizedCodes): LoadedMatrix['matrix'] {
-  const { rows, columns, groupSize, codes, scales, zeroPoints } = linear;
-  const description = { format, rows, columns, ...(groupSize < columns && { groupSize }) };
-  const zeros = format === 'int4-asym' ? { zeroPoints: Uint8Array.from(zeroPoints) } : {};
-  return packMatrix(description, { codes, scales, ...zeros });
-}
-
-function* pieces(linear: QuantizedCodes): Iterable<Float32Array> {
-  const step = Math.max(1, Math.floor(PIECE_VALUES / linear.columns));
-  for (let row = 0; row < linear.rows; row += step) {
-    yield dequantizeRows(linear, row, Math.min(linear.rows, row + step));
   }
 }

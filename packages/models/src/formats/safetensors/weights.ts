@@ -1,4 +1,4 @@
-import { Matrix, Storage, type DenseFormat } from '@llm/tensor';
+import { Matrix, Storage, type DenseFormat, type MatrixDescription } from '@llm/tensor';
 
 import type { CheckpointFormat, TensorInfo } from '../../checkpoint.ts';
 import { InvalidWeightError } from '../../errors.ts';
@@ -36,18 +36,26 @@ export class DenseWeights implements WeightSource {
     this.tensors = new Map(stored.map((tensor) => [tensor.name, this.#seen(tensor)]));
   }
 
-  matrix(tensor: TensorInfo): LoadedMatrix {
+  describe(tensor: TensorInfo): MatrixDescription {
     const type = this.#type(tensor);
     const format = denseFormats[type];
     if (!format) throw new InvalidWeightError(this.#path, tensor.name, `is ${type}, not a matrix of F32, F16 or BF16`);
     const [rows, columns] = tensor.shape as [number, number];
-    const description = { format, rows, columns };
+    return { format, rows, columns };
+  }
+
+  matrix(tensor: TensorInfo): LoadedMatrix {
+    const description = this.describe(tensor);
     if (!this.#transposed.has(tensor.name)) {
       return { matrix: new Matrix(description, tensor.storage, tensor.offset) };
     }
     const storage = Storage.allocate(tensor.byteLength);
-    storage.write(0, this.#turned(tensor, elementBytes[type]));
+    storage.write(0, this.#turned(tensor, elementBytes[this.#type(tensor)]));
     return { matrix: Matrix.owning(description, storage) };
+  }
+
+  load(tensor: TensorInfo): Promise<LoadedMatrix> {
+    return Promise.resolve(this.matrix(tensor));
   }
 
   *values(tensor: TensorInfo): Iterable<Float32Array> {
