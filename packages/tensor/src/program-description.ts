@@ -50,9 +50,14 @@ export interface Slice {
   readonly column: number;
 }
 
-/** Heads inside a buffer: head h starts at column + h * headStride. */
+/**
+ * Heads inside a buffer: head h starts at column + h * headStride. Queries may have a stride of their own for each group of heads
+ * that share a key: head h of groups of n starts at column + floor(h / n) * groupStride + (h mod n) * headStride.
+ */
 export interface HeadSlice extends Slice {
   readonly headStride: number;
+  /** Default: n * headStride. */
+  readonly groupStride?: number;
 }
 
 export interface NormDescription {
@@ -98,8 +103,15 @@ export type Instruction =
 export interface LinearInstruction {
   readonly op: 'linear';
   readonly in: number;
-  /** Applied to the input first, by every thread for itself when T is small. */
+  /**
+   * What is made of the input before all else, and kept in a buffer of its own for others: out = residual + norm(x). Not with
+   * the epilogue `add`, and where T is small, every thread makes it for itself.
+   */
+  readonly sum?: { readonly norm?: NormDescription; readonly residual?: number; readonly out: number };
+  /** Applied to the input, or to that sum, by every thread for itself when T is small. */
   readonly norm?: NormDescription;
+  /** Needs nothing of the instruction before it, so that threads may begin it at once. Default false. */
+  readonly joins?: boolean;
   readonly compute: ComputeDescription;
   readonly parts: readonly LinearPart[];
   /**
@@ -107,12 +119,14 @@ export interface LinearInstruction {
    * add        out = residual + y (residual may be out); with several residuals they are added in order
    * activation out = f(y)
    * gated      two parts, gate then up: out of the first part = f(gate) * up
+   * clamp      out = y, kept from min to max
    */
   readonly epilogue:
     | { readonly kind: 'none' }
     | { readonly kind: 'add'; readonly residuals: readonly number[] }
     | { readonly kind: 'activation'; readonly activation: Activation }
-    | { readonly kind: 'gated'; readonly activation: Activation };
+    | { readonly kind: 'gated'; readonly activation: Activation }
+    | { readonly kind: 'clamp'; readonly min: number; readonly max: number };
 }
 
 export interface LinearPart {

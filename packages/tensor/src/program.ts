@@ -62,6 +62,8 @@ export interface ProgramStats {
   readonly steps: number;
   readonly tokens: number;
   readonly stepSeconds: number;
+  /** Barriers at which the threads of the last step met. */
+  readonly barriers: number;
 }
 
 interface Pending {

@@ -19,7 +19,7 @@ interface Heads {
 /** Attention with the norm of each head, the rotation and the cache write inside, reading heads where a linear left them. */
 export function attentionOperation(node: NodeOf<'attention'>, uses: Uses, weights: Weights): Operation {
   const { heads, kvHeads, headDim, scale, layer, window, softcap, alibi } = node.attributes;
-  const q = findHeads(inputOf(node, 0), headDim, uses);
+  const q = findHeads(inputOf(node, 0), headDim, uses, heads / kvHeads);
   const k = findHeads(inputOf(node, 1), headDim, uses);
   const v = findHeads(inputOf(node, 2), headDim, uses);
   const { rope } = q;
@@ -56,7 +56,7 @@ export function attentionOperation(node: NodeOf<'attention'>, uses: Uses, weight
 }
 
 /** Walks up through rotation, head norm and choice of channels, as far as attention alone reads them. */
-function findHeads(node: Node, headDim: number, uses: Uses): Heads {
+function findHeads(node: Node, headDim: number, uses: Uses, grouped = 1): Heads {
   let source = node;
   let rope: RopeAttributes | undefined;
   let norm: NormNode | undefined;
@@ -70,7 +70,7 @@ function findHeads(node: Node, headDim: number, uses: Uses): Heads {
   }
   // A choice of channels is free to read, whoever else reads it.
   const channels = channelsOf(source);
-  const layout = channels && headLayout(channels.list, headDim);
+  const layout = channels && headLayout(channels.list, headDim, grouped);
   return channels && layout
     ? { source: channels.source, layout, rope, norm }
     : { source, layout: adjacentHeads(headDim), rope, norm };

@@ -67,8 +67,8 @@ export function compile(results: Results, weights: Weights, options: CompileOpti
     buffer: (node: Node): number => memory.bufferOf.get(node) ?? notComputed(node),
     ropeTable: (rope: RopeAttributes) => ropeTables.index(rope),
   };
-  const lower = (operation: Operation): Instruction[] => {
-    const instruction = operation.lower(lowering);
+  const lower = (operation: Operation, index: number): Instruction[] => {
+    const instruction = operation.lower(lowering, index > 0);
     const [written] = operation.writes;
     const { replaces } = operation;
     if (!replaces || !written || !memory.copied.has(written)) return [instruction];
@@ -79,7 +79,7 @@ export function compile(results: Results, weights: Weights, options: CompileOpti
     vocabularySize: width(results.logits.shape),
     buffers: memory.buffers,
     rowFloats: memory.tokenFloats + memory.outputFloats,
-    instructions: stages.flat().flatMap(lower),
+    instructions: stages.flatMap((stage) => stage.flatMap(lower)),
     cache,
     ropeTables: ropeTables.tables,
     logits: lowering.buffer(results.logits),

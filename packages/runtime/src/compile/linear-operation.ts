@@ -3,7 +3,7 @@ import type { LinearInstruction, LinearPart, Node } from '@llm/tensor';
 import { weightOf } from './inputs.ts';
 import type { LinearUnit } from './linear-units.ts';
 import type { LinearGroup } from './linears.ts';
-import { describeNorm, foldedNorm } from './norms.ts';
+import { describeNorm, foldedNorm, foldedSum } from './norms.ts';
 import type { Operation } from './operation.ts';
 import type { Uses } from './uses.ts';
 import { computeOf, type Weights } from './weights.ts';
@@ -18,16 +18,28 @@ export function linearOperation(
 ): Operation {
   const { epilogue, units, results } = group;
   const folded = keep.has(group.input) ? undefined : foldedNorm(group.input, uses);
-  const input = folded?.input ?? group.input;
+  const before = folded?.input ?? group.input;
+  const linears = units.map(({ linear }) => linear);
+  // A linear that adds to its result might add the very sum that it makes; results of the graph are wanted without a head.
+  const sum = epilogue.kind === 'add' || keep.has(before) ? undefined : foldedSum(before, linears, folded?.norm, uses);
+  const input = sum?.input ?? before;
   const residuals = epilogue.kind === 'add' ? epilogue.residuals : [];
   return {
-    reads: [...new Set([input, ...residuals])],
-    writes: results,
+    reads: [...new Set([input, ...(sum?.residual ? [sum.residual] : []), ...residuals])],
+    writes: sum ? [...results, sum.result] : results,
     // Threads that normalise the input for themselves read all of it while others already write results.
     mayReplace: residuals.filter((residual) => residual !== input),
-    lower: ({ buffer }): LinearInstruction => ({
+    lower: ({ buffer }, joins = false): LinearInstruction => ({
       op: 'linear',
       in: buffer(input),
+      ...(joins && { joins }),
+      ...(sum && {
+        sum: {
+          ...(sum.norm && { norm: describeNorm(sum.norm, weights) }),
+          ...(sum.residual && { residual: buffer(sum.residual) }),
+          out: buffer(sum.result),
+        },
+      }),
       ...(folded && { norm: describeNorm(folded.norm, weights) }),
       compute: computeOf(
         units.map(({ linear }) => weights.format(weightOf(linear, 1))),

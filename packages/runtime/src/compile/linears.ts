@@ -12,7 +12,8 @@ export type Epilogue =
   | { readonly kind: 'none' }
   | { readonly kind: 'add'; readonly residuals: readonly Node[] }
   | { readonly kind: 'activation'; readonly activation: Activation }
-  | { readonly kind: 'gated'; readonly activation: Activation };
+  | { readonly kind: 'gated'; readonly activation: Activation }
+  | { readonly kind: 'clamp'; readonly min: number; readonly max: number };
 
 /** Linears that run as one instruction, since they read the same input. */
 export interface LinearGroup {
@@ -54,6 +55,10 @@ export function groupLinears(uses: Uses, weights: Weights, compute: 'int8' | 'f3
     const reader = uses.onlyReader(unit.result);
     if (reader && isActivation(reader)) {
       add([unit], { kind: 'activation', activation: reader.op }, [reader]);
+      continue;
+    }
+    if (reader?.op === 'clamp') {
+      add([unit], { kind: 'clamp', ...reader.attributes }, [reader]);
       continue;
     }
     const sum = residualSum(unit.result, uses, claimed);

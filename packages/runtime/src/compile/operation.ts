@@ -20,5 +20,6 @@ export interface Operation {
   readonly mayReplace?: readonly Node[];
   /** A value that it changes in place, so that the result must have its memory. */
   readonly replaces?: Node;
-  lower(lowering: Lowering): Instruction;
+  /** @param joins - whether the instruction before it is of the same stage */
+  lower(lowering: Lowering, joins?: boolean): Instruction;
 }

@@ -405,6 +405,7 @@ class NativeProgram : public Napi::ObjectWrap<NativeProgram> {
     number("steps", static_cast<double>(s.steps));
     number("tokens", static_cast<double>(s.tokens));
     number("stepSeconds", s.step_seconds);
+    number("barriers", s.barriers);
     return result;
   }
 

@@ -31,6 +31,10 @@ class Fields {
     return number >= -2147483648.0 && number <= 2147483647.0 ? static_cast<int>(number) : -1;
   }
   float Float(const char* name, float missing = 0) const { return static_cast<float>(Number(name, missing)); }
+  bool Bool(const char* name) const {
+    const Napi::Value value = Get(name);
+    return value.IsBoolean() && value.As<Napi::Boolean>().Value();
+  }
   std::string Text(const char* name) const {
     const Napi::Value value = Get(name);
     return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
@@ -102,10 +106,8 @@ constexpr Named<Activation> kActivations[] = {
     {"relu", Activation::kRelu},
 };
 constexpr Named<Epilogue> kEpilogues[] = {
-    {"none", Epilogue::kNone},
-    {"add", Epilogue::kAdd},
-    {"activation", Epilogue::kActivation},
-    {"gated", Epilogue::kGated},
+    {"none", Epilogue::kNone},   {"add", Epilogue::kAdd},     {"activation", Epilogue::kActivation},
+    {"gated", Epilogue::kGated}, {"clamp", Epilogue::kClamp},
 };
 constexpr Named<Compute> kComputes[] = {{"int8", Compute::kInt8}, {"f32", Compute::kF32}, {"bf16", Compute::kBf16}};
 constexpr Named<KvType> kKvTypes[] = {
@@ -153,7 +155,9 @@ class Reader {
     if (!known && error_.empty()) error_ = "The " + std::string(what) + " \"" + name + "\" is not known.";
   }
 
-  static Slice ReadSlice(const Fields& f) { return {f.Int("buffer", -1), f.Int("column", -1), f.Int("headStride")}; }
+  static Slice ReadSlice(const Fields& f) {
+    return {f.Int("buffer", -1), f.Int("column", -1), f.Int("headStride"), f.Int("groupStride")};
+  }
 
   Norm ReadNorm(const Fields& f) {
     if (!f.Has("kind")) return {};
@@ -187,6 +191,16 @@ class Reader {
     epilogue.ForEach("residuals", [&ins](Napi::Value value) {
       ins.residuals.push_back(value.IsNumber() ? value.As<Napi::Number>().Int32Value() : -1);
     });
+    ins.low = epilogue.Float("min");
+    ins.high = epilogue.Float("max");
+    if (f.Has("sum")) {
+      const Fields sum = f["sum"];
+      ins.sum_norm = ReadNorm(sum["norm"]);
+      ins.sum_residual = sum.Int("residual", -1);
+      ins.sum_out = sum.Int("out", -2);
+      Expect(ins.sum_out >= 0, "buffer of a sum", std::to_string(ins.sum_out));
+    }
+    ins.joins = f.Bool("joins");
     std::string names;
     f.ForEach("parts", [&](Napi::Value value) {
       const Fields part(value);

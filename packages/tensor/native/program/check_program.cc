@@ -79,11 +79,13 @@ class Checker {
     Expect(norm.bias.empty() || static_cast<int>(norm.bias.size()) == width, "The norm's bias has another width.");
   }
 
-  void CheckSlice(const Slice& slice, int heads, int width) {
+  void CheckSlice(const Slice& slice, int heads, int width, int groups = 1) {
     Expect(IsBuffer(slice.buffer), "There is no such buffer.");
     if (!error_.empty()) return;
-    const int64_t end = slice.column + static_cast<int64_t>(heads - 1) * slice.head_stride + width;
-    Expect(slice.column >= 0 && slice.head_stride >= 0 && heads >= 1 && width >= 1 && end <= Width(slice.buffer),
+    const int64_t in_group = heads / groups;
+    const int64_t end = slice.Group(groups - 1, heads / groups) + (in_group - 1) * slice.head_stride + width;
+    Expect(slice.column >= 0 && slice.head_stride >= 0 && slice.group_stride >= 0 && heads >= 1 && width >= 1 &&
+               end <= Width(slice.buffer),
            "A slice reaches beyond its buffer.");
   }
 
@@ -94,6 +96,15 @@ class Checker {
     Expect(!ins.parts.empty(), "A linear needs parts.");
     if (!error_.empty()) return;
     CheckNorm(ins.norm, Width(ins.in));
+    CheckNorm(ins.sum_norm, Width(ins.in));
+    if (ins.sum_out >= 0) {
+      SameWidth(ins.in, ins.sum_out);
+      Written(ins.sum_out, index);
+      if (ins.sum_residual >= 0) SameWidth(ins.sum_residual, ins.sum_out);
+      Expect(ins.sum_out != ins.in && ins.sum_out != ins.sum_residual, "A sum cannot write into what it reads.");
+      Expect(ins.epilogue != Epilogue::kAdd, "A linear that makes a sum first adds nothing last.");
+    }
+    if (!error_.empty()) return;
     for (const LinearPart& part : ins.parts) {
       CheckTable(part.table);
       Expect(part.table.weight.columns == Width(ins.in), "A weight has other columns than the input.");
@@ -105,7 +116,7 @@ class Checker {
       Written(part.out.buffer, index);
       Same(ins.in, part.out.buffer);
       for (const int residual : ins.residuals) SameWidth(residual, part.out.buffer);
-      Expect(part.out.buffer != ins.in, "A linear cannot write into its input.");
+      Expect(part.out.buffer != ins.in && part.out.buffer != ins.sum_out, "A linear cannot write into its input.");
     }
     if (ins.epilogue != Epilogue::kGated) return;
     Expect(ins.parts.size() == 2 && ins.parts[0].table.weight.rows == ins.parts[1].table.weight.rows,
@@ -118,7 +129,7 @@ class Checker {
            "The cache has other layers or heads.");
     Expect(ins.kv_heads >= 1 && ins.heads >= 1 && ins.heads % ins.kv_heads == 0, "Heads are no multiple of kvHeads.");
     if (!error_.empty()) return;
-    CheckSlice(ins.q, ins.heads, p_.cache.key_dim);
+    CheckSlice(ins.q, ins.heads, p_.cache.key_dim, ins.kv_heads);
     CheckSlice(ins.k, ins.kv_heads, p_.cache.key_dim);
     CheckSlice(ins.v, ins.kv_heads, p_.cache.value_dim);
     CheckSlice(ins.o, ins.heads, p_.cache.value_dim);

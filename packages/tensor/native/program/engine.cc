@@ -222,7 +222,8 @@ Engine::Statistics Engine::GetStatistics() {
           executor_->scratch_bytes(),
           steps_,
           tokens_,
-          step_seconds_};
+          step_seconds_,
+          barriers_};
 }
 
 std::vector<Executor::Span> Engine::Trace() {

@@ -36,6 +36,7 @@ class Engine {
     size_t cache_bytes, arena_bytes, scratch_bytes;
     int64_t steps, tokens;
     double step_seconds;
+    int barriers;  // of the last step
   };
 
   // The request of the event that says that the engine has stopped.
@@ -130,6 +131,7 @@ class Engine {
   bool hopeless_ = false;  // whether any block may still be released
   int64_t steps_ = 0, tokens_ = 0;
   double step_seconds_ = 0;
+  int barriers_ = 0;
 
   Lock event_lock_;
   std::vector<Event> events_;

@@ -39,6 +39,7 @@ bool Engine::Advance() {
     const bool done = executor_->Run(step_);
     const Locked locked(lock_);
     step_seconds_ += Now() - began;
+    barriers_ = static_cast<int>(executor_->barriers());
     if (done) {
       ++steps_;
       tokens_ += step_.rows();

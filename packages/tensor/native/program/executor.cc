@@ -57,7 +57,7 @@ void Executor::RunPart(int part, int parts) {
 
 bool Executor::RunInstructions(Worker& w, int begin, int end) {
   for (int i = begin; i < end; ++i) {
-    if (barrier_before_[i] && !Sync(w)) return false;
+    if (barrier_before_[i] && !(plans_[i].joins && Few(w, i)) && !Sync(w)) return false;
     if (options_.profile && w.part == 0) {
       const double now = Now();
       if (w.instruction >= 0) seconds_[w.instruction] += now - w.since;
@@ -237,6 +237,7 @@ void Executor::LookForBad(int instruction) {
   bool found = false;
   if (ins.op == Op::kLinear) {
     const size_t written = ins.epilogue == Epilogue::kGated ? 1 : ins.parts.size();
+    found = ins.sum_out >= 0 && bad(ins.sum_out);
     for (size_t part = 0; part < written; ++part) {
       const LinearPart& p = ins.parts[part];
       const int rows = RowCount(program_.buffers[p.out.buffer].outputs);

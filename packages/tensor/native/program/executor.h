@@ -55,6 +55,8 @@ class Executor {
 
   size_t arena_bytes() const { return arena_bytes_; }
   size_t scratch_bytes() const { return memory_->size() - arena_bytes_; }
+  // At which the threads of the last step met.
+  uint32_t barriers() const { return workers_[0].barriers; }
   int output_rows() const { return output_rows_; }
 
   static constexpr int kQueryBlock = 32;  // queries in one task of attention
@@ -74,6 +76,7 @@ class Executor {
     std::vector<int> of_part;      // index into preparations
     std::vector<int> first_block;  // of each part in the linear's row of blocks, and their number
     int few_rows = 1;              // up to so many, every thread prepares all for itself
+    bool joins = false;            // then it need not wait for the instruction before it
     int smallest_chunk = 1;        // blocks worth a call
     bool prepares = false;         // anything to prepare at all
     int next = -1;                 // the linear after this one
@@ -84,7 +87,7 @@ class Executor {
     int part = 0, parts = 1;
     uint32_t barriers = 0, calls = 0;
     uint8_t *prepared = nullptr, *scratch = nullptr;
-    float *normed = nullptr, *tile = nullptr;
+    float *summed = nullptr, *normed = nullptr, *tile = nullptr;
     int instruction = -1;  // being measured
     double since = 0;
     std::vector<Span> spans;  // a ring, if traced
@@ -126,8 +129,14 @@ class Executor {
   void StoreRow(const Instruction& ins, int row, int kv_head);
   void Attend(Worker& w, const Instruction& ins, int task);
 
+  void PrepareRow(const Instruction& ins, int row, const float* x, float* sum, float* normed) const;
   bool RowWise(int instruction) const;
+  bool Joins(int instruction) const;
   bool InOutputs(const Instruction& ins) const;
+  // Whether every thread prepares the rows of a linear for itself.
+  bool Few(const Worker& w, int linear) const {
+    return w.parts > 1 && RowCount(InOutputs(program_.instructions[linear])) <= plans_[linear].few_rows;
+  }
   int RowCount(bool outputs) const { return outputs ? chunk_rows_ : step_->rows(); }
   float* Base(int buffer) const;
   float* RowOf(int buffer, int row) const { return Base(buffer) + static_cast<int64_t>(row) * Width(buffer); }

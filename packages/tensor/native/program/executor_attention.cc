@@ -63,8 +63,8 @@ void Executor::StoreRow(const Instruction& ins, int row, int kv_head) {
     if (rope == nullptr) return;
     kernels_.vector->rope(head, &rope->values[position * rope->rotary_dim], rope->rotary_dim, ins.rope_interleaved);
   };
-  for (int head = kv_head * group; head < (kv_head + 1) * group; ++head)
-    turn(ins.norm, RowOf(ins.q.buffer, row) + ins.q.column + static_cast<int64_t>(head) * ins.q.head_stride);
+  float* const q = RowOf(ins.q.buffer, row) + ins.q.Group(kv_head, group);
+  for (int head = 0; head < group; ++head) turn(ins.norm, q + static_cast<int64_t>(head) * ins.q.head_stride);
   turn(ins.key_norm, k);
   kernels_.attention->store(program_.cache, segment.table, cache_.HeadOffset(ins.layer, kv_head), position, k, v);
 }
@@ -117,7 +117,7 @@ AttentionTask Executor::TaskOf(Worker& w, const Instruction& ins, int task) cons
   attention.layout = &program_.cache;
   attention.blocks = segment.table;
   attention.head_offset = cache_.HeadOffset(ins.layer, kv_head);
-  attention.q = RowOf(ins.q.buffer, row) + ins.q.column + static_cast<int64_t>(first_head) * ins.q.head_stride;
+  attention.q = RowOf(ins.q.buffer, row) + ins.q.Group(kv_head, group);
   attention.q_row_stride = Width(ins.q.buffer);
   attention.q_head_stride = ins.q.head_stride;
   attention.heads = group;

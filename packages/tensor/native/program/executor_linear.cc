@@ -49,29 +49,47 @@ void Executor::PrefetchLinear(const Worker& w, const Instruction& ins, const Lin
   for (const uint8_t* line = from; line < to; line += kLine) __builtin_prefetch(line, 0, 2);
 }
 
+// A linear's input: the sum that it makes first, if any, and the norm.
+void Executor::PrepareRow(const Instruction& ins, int row, const float* x, float* sum, float* normed) const {
+  const int width = Width(ins.in);
+  if (ins.sum_out >= 0) {
+    if (ins.sum_norm.kind != NormKind::kNone) {
+      ApplyNorm(ins.sum_norm, x, width, sum);
+      x = sum;
+    }
+    if (ins.sum_residual >= 0) kernels_.vector->add(RowOf(ins.sum_residual, row), x, width, sum);
+    x = sum;
+  }
+  if (ins.norm.kind != NormKind::kNone) ApplyNorm(ins.norm, x, width, normed);
+}
+
 // Norm and quantization. Of few rows every thread makes its own copy; many are shared out.
 bool Executor::PrepareLinear(Worker& w, const Instruction& ins, const LinearPlan& plan, LinearInput* input) {
   const int rows = input->rows, width = Width(ins.in);
+  const int64_t stride = width;
   float* const normed = input->few ? w.normed : normed_;
   uint8_t* const prepared = input->few ? w.prepared : prepared_;
-  const int part = input->few ? 0 : w.part, parts = input->few ? 1 : w.parts;
-  const auto border = [parts](int total, int p) { return static_cast<int>(static_cast<int64_t>(total) * p / parts); };
+  // Sums are for others too: of several copies one is theirs.
+  float* const sums = ins.sum_out < 0 ? nullptr : input->few && w.part > 0 ? w.summed : RowOf(ins.sum_out, 0);
+  const bool norms = ins.norm.kind != NormKind::kNone;
+  const float* const from = input->x;
+  input->x = norms ? normed : sums != nullptr ? sums : from;
+  input->prepared = prepared;
 
-  if (ins.norm.kind != NormKind::kNone) {
-    for (int row = border(rows, part); row < border(rows, part + 1); ++row)
-      ApplyNorm(ins.norm, input->x + static_cast<int64_t>(row) * width, width,
-                normed + static_cast<int64_t>(row) * width);
-    input->x = normed;
+  const int part = input->few ? 0 : w.part, parts = input->few ? 1 : w.parts;
+  if (norms || sums != nullptr) {
+    const int last = WorkQueue::Border(rows, part + 1, parts);
+    for (int row = WorkQueue::Border(rows, part, parts); row < last; ++row)
+      PrepareRow(ins, row, from + row * stride, sums == nullptr ? nullptr : sums + row * stride, normed + row * stride);
     if (!input->few && !Sync(w)) return false;
   }
-  input->prepared = prepared;
   const int units = PrepareUnits(rows);
   bool quantized = false;
   for (const Preparation& p : plan.preparations) {
     if (PreparedBytes(ins.compute, *p.weight, 1, ins.span) == 0) continue;
     quantized = true;
-    Prepare(kernels_, ins.compute, *p.weight, ins.span, input->x, width, rows, border(units, part),
-            border(units, part + 1), prepared + (input->few ? p.few_offset : p.offset));
+    Prepare(kernels_, ins.compute, *p.weight, ins.span, input->x, width, rows, WorkQueue::Border(units, part, parts),
+            WorkQueue::Border(units, part + 1, parts), prepared + (input->few ? p.few_offset : p.offset));
   }
   return input->few || !quantized || Sync(w);
 }
@@ -107,6 +125,8 @@ void Executor::LinearBlocks(Worker& w, const Instruction& ins, const LinearPlan&
     if (!p.bias.empty()) vector.add(from, p.bias.data() + column, columns, from);
     if (ins.epilogue == Epilogue::kActivation) {
       Apply(ins.activation, from, columns, to);
+    } else if (ins.epilogue == Epilogue::kClamp) {
+      vector.clamp(from, ins.low, ins.high, columns, to);
     } else if (ins.epilogue == Epilogue::kAdd) {
       const float* sum = from;
       for (const int residual : ins.residuals) {

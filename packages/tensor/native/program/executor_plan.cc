@@ -51,7 +51,7 @@ bool Executor::Plan() {
   hidden_end_ = instructions;
 
   const int threads = std::max(options_.threads, options_.decode_threads);
-  size_t states = 0, normed = 0, prepared = 0, few_normed = 0, few_prepared = 0, scratch = 0;
+  size_t states = 0, normed = 0, prepared = 0, few_normed = 0, few_summed = 0, few_prepared = 0, scratch = 0;
   for (int i = 0; i < instructions; ++i) {
     const Instruction& ins = program_.instructions[i];
     barrier_before_[i] =
@@ -91,9 +91,11 @@ bool Executor::Plan() {
     }
     plan.first_block.push_back(blocks);
     plan.smallest_chunk = static_cast<int>(std::max<size_t>(1, kChunkBytes * blocks / bytes));
-    plan.prepares = many > 0 || ins.norm.kind != NormKind::kNone;
+    plan.prepares = many > 0 || ins.norm.kind != NormKind::kNone || ins.sum_out >= 0;
+    plan.joins = Joins(i) && !plans_[i - 1].joins;
     prepared = std::max(prepared, many);
     few_prepared = std::max(few_prepared, few);
+    if (ins.sum_out >= 0) few_summed = std::max(few_summed, static_cast<size_t>(plan.few_rows) * width);
     if (ins.norm.kind != NormKind::kNone) {
       normed = std::max(normed, static_cast<size_t>(rows) * width);
       few_normed = std::max(few_normed, static_cast<size_t>(plan.few_rows) * width);
@@ -137,11 +139,13 @@ bool Executor::Plan() {
   const size_t prepared_at = layout.Take(prepared);
   const size_t states_at = layout.Take(sizeof(float) * states);
   std::vector<size_t> worker_at;
+  constexpr int kPieces = 5;  // of each thread
   for (int part = 0; part < threads; ++part) {
     layout.SkipLine();
     worker_at.push_back(layout.Take(few_prepared));
     worker_at.push_back(layout.Take(scratch));
     worker_at.push_back(layout.Take(sizeof(float) * few_normed));
+    worker_at.push_back(layout.Take(sizeof(float) * few_summed));
     worker_at.push_back(layout.Take(sizeof(float) * 2 * tile_floats_));
   }
   memory_ = AllocateMemory(layout.size() + kMemoryAlignment);
@@ -155,13 +159,14 @@ bool Executor::Plan() {
   prepared_ = base + prepared_at;
   states_ = floats(states_at);
   for (int part = 0; part < threads; ++part) {
-    const size_t* at = &worker_at[4 * part];
+    const size_t* at = &worker_at[kPieces * part];
     Worker worker;
     worker.part = part;
     worker.prepared = base + at[0];
     worker.scratch = base + at[1];
     worker.normed = floats(at[2]);
-    worker.tile = floats(at[3]);
+    worker.summed = floats(at[3]);
+    worker.tile = floats(at[4]);
     if (options_.trace) worker.spans.resize(kTracedSpans);
     workers_.push_back(std::move(worker));
   }
@@ -176,6 +181,15 @@ bool Executor::Plan() {
 bool Executor::RowWise(int instruction) const {
   const Op op = program_.instructions[instruction].op;
   return op != Op::kLinear && op != Op::kAttention && op != Op::kOutputs;
+}
+
+// Of two linears that need nothing of each other, the second may begin before everybody is done with the first: threads
+// work on copies of their own, if the rows are few. One such linear in a row: the queue tells two calls apart.
+bool Executor::Joins(int instruction) const {
+  const Instruction& ins = program_.instructions[instruction];
+  if (!ins.joins || instruction == 0 || ins.op != Op::kLinear) return false;
+  const Instruction& before = program_.instructions[instruction - 1];
+  return before.op == Op::kLinear && InOutputs(before) == InOutputs(ins);
 }
 
 bool Executor::InOutputs(const Instruction& ins) const {

@@ -21,11 +21,17 @@ struct Norm {
   float epsilon = 0;
 };
 
-// Heads inside a buffer: head h starts at column + h * head_stride.
+// Heads inside a buffer: head h starts at column + h * head_stride; those of a query that is grouped by its keys'
+// heads, n to each, at column + h / n * group_stride + h % n * head_stride.
 struct Slice {
   int buffer = 0;
   int column = 0;
   int head_stride = 0;
+  int group_stride = 0;  // 0: all heads are head_stride apart
+
+  int64_t Group(int group, int heads) const {
+    return column + static_cast<int64_t>(group) * (group_stride > 0 ? group_stride : heads * head_stride);
+  }
 };
 
 struct Table {
@@ -58,7 +64,7 @@ enum class Op : uint8_t {
 };
 
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu };
-enum class Epilogue : uint8_t { kNone, kAdd, kActivation, kGated };
+enum class Epilogue : uint8_t { kNone, kAdd, kActivation, kGated, kClamp };
 
 // The fields that an operator does not name keep their defaults.
 struct Instruction {
@@ -82,6 +88,10 @@ struct Instruction {
   std::vector<LinearPart> parts;
   Epilogue epilogue = Epilogue::kNone;
   std::vector<int> residuals;
+  Norm sum_norm;  // before the linear's own: its input is residual + norm(in), kept in sum_out
+  int sum_residual = -1;
+  int sum_out = -1;    // -1: the input is `in`
+  bool joins = false;  // needs nothing of the instruction before it
 
   int layer = 0;
   int kv_heads = 0;

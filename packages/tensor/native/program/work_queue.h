@@ -11,26 +11,26 @@ namespace llm {
 
 class WorkQueue {
  public:
-  explicit WorkQueue(int parts) : cursors_(std::make_unique<Cursor[]>(2 * parts)), parts_(parts) {}
+  explicit WorkQueue(int parts) : cursors_(std::make_unique<Cursor[]>(kSets * parts)), parts_(parts) {}
 
   // Before a job of the pool begins, by one thread; its calls of Run are then numbered from 0.
   void Reset() {
-    for (int i = 0; i < 2 * parts_; ++i) cursors_[i].next.store(0, std::memory_order_relaxed);
+    for (int i = 0; i < kSets * parts_; ++i) cursors_[i].next.store(0, std::memory_order_relaxed);
   }
 
   // Calls task(begin, end) for disjoint parts of [0, total). Every thread of the step takes part, in the same order of
-  // calls, with a barrier between two of them. Chunks shrink from half of what is left of a share down to `smallest`,
-  // and are never larger than `largest`; one thread has nobody to leave anything to. `call` counts the calls: the same
-  // number in every thread.
+  // calls, with a barrier between any call and the next but one. Chunks shrink from half of what is left of a share
+  // down to `smallest`, and are never larger than `largest`; one thread has nobody to leave anything to. `call` counts
+  // the calls: the same number in every thread.
   template <class Task>
   void Run(int part, int parts, uint32_t call, int total, int smallest, int largest, const Task& task) {
     if (parts == 1) {
       for (int begin = 0; begin < total; begin += largest) task(begin, std::min(total, begin + largest));
       return;
     }
-    Cursor* const cursors = &cursors_[(call & 1) * parts_];
-    // For the next call: nobody is still in the one before this.
-    cursors_[((call + 1) & 1) * parts_ + part].next.store(0, std::memory_order_relaxed);
+    Cursor* const cursors = &cursors_[Set(call) * parts_];
+    // For the next call: nobody is still in the one two before this, which had the same cursors.
+    cursors_[Set(call + 1) * parts_ + part].next.store(0, std::memory_order_relaxed);
     for (int i = 0; i < parts; ++i) {
       const int owner = part + i < parts ? part + i : part + i - parts;
       const int begin = Border(total, owner, parts), size = Border(total, owner + 1, parts) - begin;
@@ -51,6 +51,10 @@ class WorkQueue {
   }
 
  private:
+  static constexpr int kSets = 3;
+
+  static int Set(uint32_t call) { return static_cast<int>(call % kSets); }
+
   struct alignas(128) Cursor {
     std::atomic<int> next{0};
   };

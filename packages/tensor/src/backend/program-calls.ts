@@ -69,6 +69,7 @@ export interface NativeStatistics {
   readonly steps: number;
   readonly tokens: number;
   readonly stepSeconds: number;
+  readonly barriers: number;
 }
 
 export interface NativeProgramOptions {

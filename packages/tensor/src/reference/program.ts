@@ -135,8 +135,15 @@ class Interpreter {
     }
   }
 
-  #linear({ in: input, norm, parts, epilogue }: LinearInstruction): void {
-    for (const [row, x] of this.#rows(input).entries()) {
+  #linear({ in: input, sum, norm, parts, epilogue }: LinearInstruction): void {
+    for (const [row, given] of this.#rows(input).entries()) {
+      let x: ArrayLike<number> = given;
+      if (sum) {
+        const made = sum.norm ? normalize(given, sum.norm) : Float64Array.from(given);
+        if (sum.residual !== undefined) addTo(made, this.#rows(sum.residual)[row] ?? []);
+        this.#rows(sum.out)[row]?.set(made);
+        x = made;
+      }
       const normed = norm ? normalize(x, norm) : x;
       const results = parts.map(({ weight, bias }) => {
         const y = product(normed, weight);
@@ -153,6 +160,8 @@ class Interpreter {
           to.set(y.map((value, i) => activate(value) * (results[1]?.[i] ?? 0)));
           continue;
         }
+        if (epilogue.kind === 'clamp')
+          y.forEach((value, i) => (y[i] = Math.min(Math.max(value, epilogue.min), epilogue.max)));
         if (epilogue.kind === 'activation') y.forEach((value, i) => (y[i] = activations[epilogue.activation](value)));
         if (epilogue.kind === 'add')
           for (const residual of epilogue.residuals)
@@ -166,10 +175,11 @@ class Interpreter {
     const { keyDim, valueDim } = this.#program.cache;
     const { rope } = a;
     const table = rope ? this.#program.ropeTables[rope.table] : undefined;
+    const grouped = a.heads / a.kvHeads;
     const prepare = (buffer: HeadSlice, count: number, norm: NormDescription | undefined): void => {
       for (const [position, row] of this.#rows(buffer.buffer).entries())
         for (let h = 0; h < count; h++) {
-          const x = head(row, buffer, h, keyDim);
+          const x = head(row, buffer, h, keyDim, grouped);
           if (norm) x.set(normalize(x, norm));
           if (rope && table) rotate(x, table.values, position, table.rotaryDim, rope.style);
         }
@@ -184,7 +194,7 @@ class Interpreter {
       const first = a.window ? Math.max(0, position - a.window + 1) : 0;
       for (let h = 0; h < a.heads; h++) {
         const kvHead = Math.floor(h / (a.heads / a.kvHeads));
-        const q = head(row, a.q, h, keyDim);
+        const q = head(row, a.q, h, keyDim, grouped);
         const scores = keys.slice(first, position + 1).map((key, index) => {
           let score = dot(q, head(key, a.k, kvHead, keyDim)) * a.scale;
           if (a.softcap) score = a.softcap * Math.tanh(score / a.softcap);
@@ -210,8 +220,9 @@ function writtenBuffer(instruction: Instruction): number {
   return instruction.op === 'headNorm' ? instruction.slice.buffer : instruction.out;
 }
 
-function head(row: Float64Array, slice: HeadSlice, index: number, width: number): Float64Array {
-  const start = slice.column + index * slice.headStride;
+function head(row: Float64Array, slice: HeadSlice, index: number, width: number, grouped = 1): Float64Array {
+  const { column, headStride, groupStride = grouped * headStride } = slice;
+  const start = column + Math.floor(index / grouped) * groupStride + (index % grouped) * headStride;
   return row.subarray(start, start + width);
 }
 
@@ -223,7 +234,7 @@ function matrixRow(matrix: Matrix, row: number): Float32Array {
   return values.subarray(row * matrix.columns, (row + 1) * matrix.columns);
 }
 
-function product(x: Float64Array, weight: Matrix): Float64Array {
+function product(x: ArrayLike<number>, weight: Matrix): Float64Array {
   return Float64Array.from({ length: weight.rows }, (_, row) => dot(x, matrixRow(weight, row)));
 }
 
