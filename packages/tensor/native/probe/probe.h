@@ -13,7 +13,7 @@ double MeasureReadBandwidth(const KernelTable& kernels, int parts, size_t size);
 
 enum class PeakKind { kInt8, kF32, kBf16 };
 
-// Multiplications and additions per second of `parts` threads together, the best of several times. 0: the
+// Multiplications and additions per second of `parts` threads together, the median of several times. 0: the
 // instruction set has no such operations.
 double MeasurePeak(const KernelTable& kernels, PeakKind kind, int parts);
 
