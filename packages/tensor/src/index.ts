@@ -1,5 +1,7 @@
 export { cpuInfo, type CpuInfo } from './cpu.ts';
 export type { BackendKind, KernelTable } from './backend/backend.ts';
+export { bestWasmFile } from './backend/wasm-features.ts';
+export type { WasmFile } from './backend/wasm-file.ts';
 export { setThreadCount, threadCount, threadPlan } from './threads.ts';
 export type { ThreadPlan } from './threads/thread-plan.ts';
 export { probePeak, probeReadBandwidth, type PeakOptions, type ReadBandwidthOptions } from './probe.ts';

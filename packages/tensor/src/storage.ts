@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { backend } from './backend/load.ts';
 import type { StorageHandle } from './backend/storage-calls.ts';
 import { rethrowTranslated, translateErrors } from './backend/translate-errors.ts';
-import { DisposedError, FileAccessError, InvalidArgumentError, LlmError } from './errors.ts';
+import { DisposedError, FileAccessError, InvalidArgumentError, LlmError, OutOfMemoryError } from './errors.ts';
 import { checkOptions } from './options.ts';
 
 export interface MapOptions {
@@ -50,10 +50,16 @@ export class Storage implements Disposable {
   static allocate(byteLength: number): Storage {
     if (!Number.isSafeInteger(byteLength) || byteLength < 0)
       throw new InvalidArgumentError(`A storage cannot have ${String(byteLength)} bytes.`);
-    return new Storage(
-      translateErrors(() => backend().addon.allocateStorage(byteLength)),
-      true,
-    );
+    const { kind, addon } = backend();
+    try {
+      return new Storage(
+        translateErrors(() => addon.allocateStorage(byteLength)),
+        true,
+      );
+    } catch (cause) {
+      if (kind !== 'wasm' || !(cause instanceof OutOfMemoryError)) throw cause;
+      throw new OutOfMemoryError(byteLength, { cause, advice: wasmMemoryAdvice });
+    }
   }
 
   get byteLength(): number {
@@ -124,6 +130,10 @@ export class Storage implements Disposable {
       );
   }
 }
+
+const wasmMemoryAdvice =
+  'WebAssembly has 4 GiB at most, 2 GiB in one piece, and less where the engine says so. Use a smaller model, one that ' +
+  'is quantized already or in several files, or native kernels in Node.';
 
 /** WebAssembly's memory cannot hold a mapping: the file is copied into it. */
 function readWhole(path: string): Storage {
