@@ -23,6 +23,11 @@ const registry: readonly (readonly [name: string, description: string, load: () 
     async () => (await import('./doctor.ts')).doctor,
   ],
   ['pull', 'download a model from the hub', async () => (await import('./pull.ts')).pull],
+  [
+    'completion',
+    'print a script that completes this command in a shell',
+    async () => (await import('./completion.ts')).completion,
+  ],
 ];
 
 /** For each, the real command if it is the one called, else a line for the help. */
@@ -31,3 +36,10 @@ export const commands: readonly ((called: string | undefined, output: Output) =>
     async (called, output) =>
       called === name ? (await load())(output) : new Command(name).description(description),
 );
+
+/** Every real command: for what looks into all of them. */
+export async function allCommands(output: Output): Promise<Command[]> {
+  const all: Command[] = [];
+  for (const [, , load] of registry) all.push((await load())(output));
+  return all;
+}

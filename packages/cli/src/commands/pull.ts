@@ -16,7 +16,10 @@ export function pull(output: Output): Command {
     )
     .argument('<model>', 'owner/name or hf:owner/name[@revision]')
     .option('--revision <name>', 'branch, tag or commit (default: main)')
-    .addHelpText('after', '\nHF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are respected.')
+    .addHelpText(
+      'after',
+      '\nHF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are respected.\n\nExample:\n  llm pull HuggingFaceTB/SmolLM2-135M-Instruct',
+    )
     .action(async (model: string, options: PullOptions) => {
       const [name = '', inlineRevision] = model.replace(/^hf:/, '').split('@');
       const revision = options.revision ?? inlineRevision;
