@@ -34,7 +34,7 @@ for (const name of names) {
   stagePackage(name, files);
 }
 await bundleDependencies(join(out, 'packages/tensor'), ['@emnapi/core', '@emnapi/runtime']);
-await bundleDependencies(join(out, 'packages/models'), ['zod'], { typed: true });
+await bundleDependencies(join(out, 'packages/models'), ['zod']);
 for (const platform of binaries) stagePlatform(platform);
 console.log(
   `stage: ${names.length} packages and ${binaries.length} platforms in dist` +
@@ -107,9 +107,9 @@ function writeManifest(folder, manifest) {
 
 /**
  * One file of each package instead of the package, with its licence beside it: fewer bytes, and one file to load instead of a
- * hundred. `typed`: the declarations name it too, so it stays a dependency.
+ * hundred. Where the package's own declarations name it, <name>.d.ts beside this script says what they need.
  */
-async function bundleDependencies(folder, names, { typed = false } = {}) {
+async function bundleDependencies(folder, names) {
   const target = join(folder, 'dist/third-party');
   const fileOf = (name) => join(target, `${name.replace('@', '').replace('/', '-')}.js`);
   for (const name of names) {
@@ -120,10 +120,12 @@ async function bundleDependencies(folder, names, { typed = false } = {}) {
       ...{ target: 'es2022', legalComments: 'none', external: ['node:*'] },
     });
     copyFileSync(join(root, 'node_modules', name, 'LICENSE'), `${fileOf(name)}.LICENSE`);
+    const declarations = join(import.meta.dirname, `${name}.d.ts`);
+    if (existsSync(declarations)) copyFileSync(declarations, fileOf(name).replace(/js$/, 'd.ts'));
   }
   for (const entry of readdirSync(join(folder, 'dist'), { recursive: true })) {
     const path = join(folder, 'dist', entry);
-    if (!entry.endsWith('.js') || entry.startsWith('third-party')) continue;
+    if (!/\.(js|d\.ts)$/.test(entry) || entry.startsWith('third-party')) continue;
     const text = readFileSync(path, 'utf8');
     const rewritten = text.replace(/(from\s+|import\()'([^']+)'/g, (whole, before, name) => {
       if (!names.includes(name)) return whole;
@@ -132,7 +134,6 @@ async function bundleDependencies(folder, names, { typed = false } = {}) {
     });
     if (rewritten !== text) writeFileSync(path, rewritten);
   }
-  if (typed) return;
   const { dependencies, ...manifest } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   const kept = Object.fromEntries(Object.entries(dependencies).filter(([name]) => !names.includes(name)));
   writeManifest(folder, { ...manifest, dependencies: kept });
