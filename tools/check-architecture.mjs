@@ -28,7 +28,11 @@ for (const chain of chains) {
 for (const name of names) {
   const { dependencies } = JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'));
   const declared = Object.keys(dependencies).flatMap((key) => (key.startsWith('@llm/') ? [key.slice(5)] : []));
-  const imported = new Set(sources(join(root, 'packages', name, 'src')).flatMap(importsOf).filter((to) => to !== name));
+  const imported = new Set(
+    sources(join(root, 'packages', name, 'src'))
+      .flatMap(importsOf)
+      .filter((to) => to !== name),
+  );
   for (const to of declared) {
     if (!allowed.get(name).has(to)) problems.push(`${name} depends on ${to} against the arrows`);
     if (!imported.has(to)) problems.push(`${name} depends on ${to} but imports nothing of it`);
@@ -38,7 +42,8 @@ for (const name of names) {
 for (const chain of chains) {
   chain.slice(1).forEach((name, index) => {
     const manifest = readFileSync(join(root, 'packages', name, 'package.json'), 'utf8');
-    if (!manifest.includes(`"@llm/${chain[index]}"`)) problems.push(`${name} does not depend on ${chain[index]} as drawn`);
+    if (!manifest.includes(`"@llm/${chain[index]}"`))
+      problems.push(`${name} does not depend on ${chain[index]} as drawn`);
   });
 }
 

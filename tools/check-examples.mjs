@@ -41,7 +41,9 @@ writeFileSync(
 const { status } = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder], {
   stdio: 'inherit',
 });
-console.log(`examples: ${examples.length} blocks of ${pages.length} pages ${status === 0 ? 'compile' : 'were checked'}`);
+console.log(
+  `examples: ${examples.length} blocks of ${pages.length} pages ${status === 0 ? 'compile' : 'were checked'}`,
+);
 process.exitCode = status ?? 1;
 if (status === 0 && !options.types) await runAll();
 
@@ -83,7 +85,11 @@ function runExample({ name, code }) {
   writeFileSync(join(home, 'example.mjs'), transformSync(code, settings).code);
   return new Promise((resolve) => {
     let output = '';
-    const child = spawn(process.execPath, ['example.mjs'], { cwd: home, env: { ...process.env, NODE_OPTIONS: '' }, timeout: 300_000 });
+    const child = spawn(process.execPath, ['example.mjs'], {
+      cwd: home,
+      env: { ...process.env, NODE_OPTIONS: '' },
+      timeout: 300_000,
+    });
     child.stdout.on('data', (chunk) => (output += chunk));
     child.stderr.on('data', (chunk) => (output += chunk));
     child.on('close', (exit, signal) => resolve(exit === 0 ? undefined : `${signal ?? ''}${output.slice(-1500)}`));

@@ -63,7 +63,8 @@ function record(command, cwd) {
     child.stderr.on('data', add);
     child.on('error', reject);
     child.on('close', (code) => {
-      if (code !== 0) return reject(new Error(`${command} ended with ${code}:\n${pieces.map(({ text }) => text).join('')}`));
+      if (code !== 0)
+        return reject(new Error(`${command} ended with ${code}:\n${pieces.map(({ text }) => text).join('')}`));
       const factor = Math.min(1, longest / Math.max(pieces.at(-1)?.at ?? 0, 0.001));
       return resolve(pieces.map(({ at, text }) => ({ at: at * factor, text })));
     });
