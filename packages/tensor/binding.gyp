@@ -30,9 +30,10 @@
       'sources': ["<!@(node native/sources.mjs baseline)"],
       'conditions': [
         ["target_arch=='x64'", {
-          'dependencies': ['isa_avx2', 'isa_avx_vnni', 'isa_avx512f', 'isa_avx512_vnni', 'isa_avx512_bf16', 'isa_amx'],
+          'dependencies': ['isa_avx2', 'isa_avx_vnni', 'isa_avx512f', 'isa_avx512_vnni', 'isa_avx512_bf16', 'isa_avx512_fp16',
+                           'isa_amx'],
         }],
-        ["target_arch=='arm64'", {'dependencies': ['isa_neon', 'isa_neon_dotprod']}],
+        ["target_arch=='arm64'", {'dependencies': ['isa_neon', 'isa_neon_dotprod', 'isa_neon_i8mm']}],
         # The pool's threads outlive a worker_thread that was the only one to load the addon.
         ["OS=='linux'", {'ldflags': ['-Wl,-z,nodelete']}],
       ],
@@ -72,6 +73,12 @@
           'variables': {'isa_flags': ["<!@(node native/sources.mjs flags avx512_bf16)"]},
         },
         {
+          'target_name': 'isa_avx512_fp16',
+          'type': 'static_library',
+          'sources': ["<!@(node native/sources.mjs avx512_fp16)"],
+          'variables': {'isa_flags': ["<!@(node native/sources.mjs flags avx512_fp16)"]},
+        },
+        {
           'target_name': 'isa_amx',
           'type': 'static_library',
           'sources': ["<!@(node native/sources.mjs amx)"],
@@ -91,6 +98,12 @@
           'type': 'static_library',
           'sources': ["<!@(node native/sources.mjs neon_dotprod)"],
           'variables': {'isa_flags': ["<!@(node native/sources.mjs flags neon_dotprod)"]},
+        },
+        {
+          'target_name': 'isa_neon_i8mm',
+          'type': 'static_library',
+          'sources': ["<!@(node native/sources.mjs neon_i8mm)"],
+          'variables': {'isa_flags': ["<!@(node native/sources.mjs flags neon_i8mm)"]},
         },
       ],
     }],

@@ -14,11 +14,13 @@ export const instructionSets = {
     avx512f,
     avx512_vnni: [...avx512f, '-mavx512vnni'],
     avx512_bf16: [...avx512f, '-mavx512vnni', '-mavx512bf16'],
+    avx512_fp16: [...avx512f, '-mavx512fp16'],
     amx: [...avx512f, '-mavx512vnni', '-mamx-tile', '-mamx-int8', '-mamx-bf16'],
   },
   arm64: {
     neon: [],
     neon_dotprod: ['-march=armv8.2-a+dotprod'],
+    neon_i8mm: ['-march=armv8.2-a+dotprod+i8mm'],
   },
   wasm: {
     wasm_simd128: ['-msimd128'],

@@ -53,6 +53,8 @@ export {
   type MatmulTiming,
   type TimeMatmulOptions,
 } from './time-matmul.ts';
+export { tuneKernels, type TuneKernelsOptions } from './tune-kernels.ts';
+export { readThresholds, thresholdsPath, type KernelThresholds } from './backend/stored-thresholds.ts';
 export { matmul, type ComputeType, type MatmulOptions } from './matmul.ts';
 export {
   dequantizeLinear,

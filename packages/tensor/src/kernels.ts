@@ -25,7 +25,7 @@ export interface KernelChoice {
    * - `panel`: a block's codes are decoded to bytes once for all rows
    * - `stream`: dense weights are transposed in registers, for up to four rows
    * - `float`: a block's weights are decoded to float32 once for all rows
-   * - `bf16`: the same, rounded to bfloat16
+   * - `bf16`, `f16`: the same, rounded to bfloat16 or float16
    * - `tiles`, `bf16-tiles`: as `panel` and `bf16`, in the tile registers of AMX
    */
   readonly kernel: string;

@@ -42,29 +42,38 @@ test.each(tables)('%s: int8 products of exact activations are exact', (isa) => {
     }
 });
 
-test.each(tables)('%s: bfloat16 products are near those of rounded factors, row by row the same', (isa) => {
-  const description = { format: 'int4-sym', rows: 37, columns: 301, groupSize: 32 } as const;
-  const random = randomGenerator(3);
-  const weight = packMatrix(description, packedCase(description, random));
-  const w = weight.toFloat32();
-  const x = Float32Array.from({ length: 15 * 301 }, () => random() * 2 - 1);
-  const out = matmul(x, weight, { rows: 15, compute: 'bf16', isa });
-  for (let r = 0; r < 15; r++) {
-    const one = matmul(x.subarray(r * 301, (r + 1) * 301), weight, { rows: 1, compute: 'bf16', isa });
-    expect(out.subarray(r * 37, (r + 1) * 37)).toEqual(one);
-    for (let c = 0; c < 37; c++) {
-      let sum = 0;
-      let size = 0;
-      for (let k = 0; k < 301; k++) {
-        const product = (x[r * 301 + k] ?? 0) * (w[c * 301 + k] ?? 0);
-        sum += product;
-        size += Math.abs(product);
+const narrow = [
+  // Each factor is rounded by at most 2^-8 of itself.
+  { compute: 'bf16', bound: 2 ** -7 },
+  // By 2^-11, and so is each of the 32 sums of a chain.
+  { compute: 'f16', bound: 34 * 2 ** -11 },
+] as const;
+
+test.each(tables.flatMap((isa) => narrow.map((kind) => ({ isa, ...kind }))))(
+  '$isa: $compute products are near those of exact factors, row by row the same',
+  ({ isa, compute, bound }) => {
+    const description = { format: 'int4-sym', rows: 37, columns: 301, groupSize: 32 } as const;
+    const random = randomGenerator(3);
+    const weight = packMatrix(description, packedCase(description, random));
+    const w = weight.toFloat32();
+    const x = Float32Array.from({ length: 15 * 301 }, () => random() * 2 - 1);
+    const out = matmul(x, weight, { rows: 15, compute, isa });
+    for (let r = 0; r < 15; r++) {
+      const one = matmul(x.subarray(r * 301, (r + 1) * 301), weight, { rows: 1, compute, isa });
+      expect(out.subarray(r * 37, (r + 1) * 37)).toEqual(one);
+      for (let c = 0; c < 37; c++) {
+        let sum = 0;
+        let size = 0;
+        for (let k = 0; k < 301; k++) {
+          const product = (x[r * 301 + k] ?? 0) * (w[c * 301 + k] ?? 0);
+          sum += product;
+          size += Math.abs(product);
+        }
+        expect(Math.abs((one[c] ?? NaN) - sum)).toBeLessThan(size * bound);
       }
-      // Each factor is rounded by at most 2^-8 of itself.
-      expect(Math.abs((one[c] ?? NaN) - sum)).toBeLessThan(size * 2 ** -7);
     }
-  }
-});
+  },
+);
 
 test('timing runs the product so often and counts its work', () => {
   const weight = { format: 'int4-asym', rows: 64, columns: 128, groupSize: 32 } as const;

@@ -12,8 +12,10 @@ import { checkOptions } from './options.ts';
  *   weights only, dense ones are computed as `f32`
  * - `f32`: exact weights, float32 sums in the order of K
  * - `bf16`: both factors rounded to bfloat16, float32 sums; as `f32` on tables without such instructions
+ * - `f16`: both factors rounded to float16, sums of 32 products in float16 and sums of those in float32; as `f32` on
+ *   tables without half-precision arithmetic
  */
-export type ComputeType = 'int8' | 'f32' | 'bf16';
+export type ComputeType = 'int8' | 'f32' | 'bf16' | 'f16';
 
 export interface MatmulOptions {
   /** Rows of x. */

@@ -56,8 +56,11 @@ void Multiply(void* context, int part, int parts) {
 }
 
 bool FindCompute(const std::string& name, Compute* compute) {
-  *compute = name == "int8" ? Compute::kInt8 : name == "bf16" ? Compute::kBf16 : Compute::kF32;
-  return name == "int8" || name == "bf16" || name == "f32";
+  *compute = name == "int8"   ? Compute::kInt8
+             : name == "bf16" ? Compute::kBf16
+             : name == "f16"  ? Compute::kF16
+                              : Compute::kF32;
+  return name == "int8" || name == "bf16" || name == "f16" || name == "f32";
 }
 
 // The arguments (rows, compute, span, isa, threads) from the third on; span and threads may be 0, for the default.
@@ -128,6 +131,12 @@ Napi::Value ForceMatmul(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), ForceMatmulPath(info[0].As<Napi::String>().Utf8Value()));
 }
 
+// (name, rows): boolean
+Napi::Value MatmulThreshold(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(
+      info.Env(), SetMatmulThreshold(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::Number>().Int32Value()));
+}
+
 // (matrices, x, rows, compute, span, isa, threads, repeats, most): seconds of each product, the matrices taken in turn;
 // none is begun after `most` seconds, but for the first few
 Napi::Value TimeMatmul(const Napi::CallbackInfo& info) {
@@ -173,6 +182,7 @@ void DefineMatmul(Napi::Env env, Napi::Object exports) {
   exports.Set("matmul", Napi::Function::New(env, Matmul, "matmul"));
   exports.Set("selectMatmul", Napi::Function::New(env, SelectMatmulKernel, "selectMatmul"));
   exports.Set("forceMatmul", Napi::Function::New(env, ForceMatmul, "forceMatmul"));
+  exports.Set("setMatmulThreshold", Napi::Function::New(env, MatmulThreshold, "setMatmulThreshold"));
   exports.Set("timeMatmul", Napi::Function::New(env, TimeMatmul, "timeMatmul"));
 }
 

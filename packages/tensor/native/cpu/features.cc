@@ -15,6 +15,10 @@
 #include <sys/auxv.h>
 #endif
 
+#if defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
 namespace llm {
 namespace {
 
@@ -24,7 +28,9 @@ constexpr FeatureName kNames[] = {
     {"avx512f", &CpuFeatures::avx512f},
     {"avx512_vnni", &CpuFeatures::avx512_vnni},
     {"avx512_bf16", &CpuFeatures::avx512_bf16},
+    {"avx512_fp16", &CpuFeatures::avx512_fp16},
     {"amx", &CpuFeatures::amx},
+    {"neon_i8mm", &CpuFeatures::neon_i8mm},
     {"neon_dotprod", &CpuFeatures::neon_dotprod},
     {"wasm_relaxed", &CpuFeatures::wasm_relaxed},
 };
@@ -77,7 +83,9 @@ CpuFeatures Detect() {
   cpu.avx512f = cpu.avx2 && zmm && all(leaf7.ebx, bit(16) | bit(17) | bit(28) | bit(30) | bit(31));
   cpu.avx512_vnni = cpu.avx512f && all(leaf7.ecx, bit(11));
   cpu.avx512_bf16 = cpu.avx512_vnni && all(leaf7_1.eax, bit(5));
+  cpu.avx512_fp16 = cpu.avx512_bf16 && all(leaf7.edx, bit(23));
   cpu.amx = cpu.avx512_bf16 && tiles && all(leaf7.edx, bit(22) | bit(24) | bit(25)) && RequestTiles();
+  cpu.amx_with_fp16 = cpu.amx && cpu.avx512_fp16;
   return cpu;
 }
 
@@ -87,8 +95,12 @@ CpuFeatures Detect() {
   CpuFeatures cpu;
 #if defined(__linux__)
   cpu.neon_dotprod = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  cpu.neon_i8mm = cpu.neon_dotprod && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 #elif defined(__APPLE__)
   cpu.neon_dotprod = true;  // of every Mac with such a CPU
+  int has = 0;
+  size_t size = sizeof has;
+  cpu.neon_i8mm = sysctlbyname("hw.optional.arm.FEAT_I8MM", &has, &size, nullptr, 0) == 0 && has != 0;
 #endif
   return cpu;
 }

@@ -11,6 +11,7 @@ struct AttentionKernels;  // kernels/attention_kernels.h
 struct BlasKernels;       // kernels/blas_kernels.h
 struct ProbeKernels;      // kernels/probe_kernels.h
 struct Bf16Kernels;       // kernels/bf16_kernels.h
+struct F16Kernels;        // kernels/f16_kernels.h
 struct TileKernels;       // kernels/tile_kernels.h
 
 struct KernelTable {
@@ -22,6 +23,7 @@ struct KernelTable {
   const ProbeKernels* probe;
   const Bf16Kernels* bf16 = nullptr;   // null: bf16 products are computed in fp32
   const TileKernels* tiles = nullptr;  // null: no tile registers
+  const F16Kernels* f16 = nullptr;     // null: half-precision products are computed in fp32
 };
 
 }  // namespace llm

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/bf16_kernels.h"
+#include "kernels/f16_kernels.h"
 #include "kernels/half.h"
 #include "kernels/matmul_plan.h"
 #include "kernels/select_matmul.h"
@@ -56,8 +57,8 @@ void PrepareTileRows(const KernelTable& table, Compute compute, const Weight& we
 }
 
 // Chunks of [k][rows], so that a kernel reads one stream; bf16 in pairs of k.
-void PrepareFloat(const Bf16Kernels* bf16, const float* x, int64_t ldx, int64_t columns, int rows, int unit_begin,
-                  int unit_end, uint8_t* prepared) {
+void PrepareFloat(const Bf16Kernels* bf16, const F16Kernels* f16, const float* x, int64_t ldx, int64_t columns,
+                  int rows, int unit_begin, int unit_end, uint8_t* prepared) {
   const int chunks = FloatChunks(rows);
   for (int chunk = unit_begin; chunk < unit_end; ++chunk) {
     const int row = FirstRow(chunk, chunks, rows), count = FirstRow(chunk + 1, chunks, rows) - row;
@@ -65,6 +66,10 @@ void PrepareFloat(const Bf16Kernels* bf16, const float* x, int64_t ldx, int64_t 
     if (bf16 != nullptr) {
       const int64_t padded = (columns + 1) / 2 * 2;
       bf16->pack(from, ldx, count, static_cast<int>(columns), reinterpret_cast<uint16_t*>(prepared) + row * padded);
+      continue;
+    }
+    if (f16 != nullptr) {
+      f16->pack(from, ldx, count, static_cast<int>(columns), reinterpret_cast<uint16_t*>(prepared) + row * columns);
       continue;
     }
     float* to = reinterpret_cast<float*>(prepared) + row * columns;
@@ -115,7 +120,8 @@ void Prepare(const KernelTable& table, Compute compute, const Weight& weight, in
     PrepareInt8(*table.matmul, weight, span, x, ldx, rows, unit_begin, unit_end, prepared);
   } else {
     const Bf16Kernels* bf16 = compute == Compute::kBf16 ? table.bf16 : nullptr;
-    PrepareFloat(bf16, x, ldx, weight.columns, rows, unit_begin, unit_end, prepared);
+    const F16Kernels* f16 = compute == Compute::kF16 ? table.f16 : nullptr;
+    PrepareFloat(bf16, f16, x, ldx, weight.columns, rows, unit_begin, unit_end, prepared);
   }
 }
 
@@ -138,6 +144,8 @@ void MatmulBlocks(const KernelTable& table, Compute compute, const Weight& weigh
       return MultiplyFloatPanels(loop);
     case MatmulPath::kBf16:
       return MultiplyBf16Panels(loop);
+    case MatmulPath::kF16:
+      return MultiplyF16Panels(loop);
     case MatmulPath::kTiles:
       return MultiplyInt8Tiles(loop, span);
     case MatmulPath::kBf16Tiles:

@@ -16,6 +16,7 @@ namespace llm {
 enum class Compute : uint8_t {
   kInt8,  // activations quantized to int8 as they come; dense weights have no integers and are computed as kF32
   kF32,   // exact weights, fp32 sums
+  kF16,   // both factors rounded to fp16, sums of 32 products in fp16 and of those in fp32; as kF32 on other tables
   kBf16,  // both factors rounded to bf16, fp32 sums; as kF32 on tables without such instructions
 };
 

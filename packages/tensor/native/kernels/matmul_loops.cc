@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/bf16_kernels.h"
+#include "kernels/f16_kernels.h"
 #include "kernels/matmul_plan.h"
 #include "kernels/tile_kernels.h"
 
@@ -70,6 +71,20 @@ void ForFloatPanels(const BlockLoop& loop, const Work& work) {
       }
       work({block, k, end - k, panel});
     }
+}
+
+// `padded`: values of k in a prepared row.
+template <class Kernels>
+void MultiplyRoundedPanels(const BlockLoop& loop, const Kernels& kernels, int64_t padded) {
+  const auto* const x = reinterpret_cast<const uint16_t*>(loop.prepared);
+  auto* const rounded = reinterpret_cast<uint16_t*>(loop.scratch + kFloatPanelBytes);
+  ForFloatPanels(loop, [&](const FloatPanel& p) {
+    kernels.round_panel(p.values, p.columns, rounded);
+    ForChunks(loop.rows, FloatChunks(loop.rows), [&](int row, int count) {
+      kernels.multiply(x + row * padded + int64_t{p.k} * count, count, rounded, p.columns, p.k == 0,
+                       loop.Out(p.block, row), loop.ldo);
+    });
+  });
 }
 
 }  // namespace
@@ -153,16 +168,12 @@ void MultiplyFloatPanels(const BlockLoop& loop) {
 }
 
 void MultiplyBf16Panels(const BlockLoop& loop) {
-  const int64_t padded = (loop.weight.columns + 1) / 2 * 2;
-  const auto* const x = reinterpret_cast<const uint16_t*>(loop.prepared);
-  auto* const rounded = reinterpret_cast<uint16_t*>(loop.scratch + kFloatPanelBytes);
-  ForFloatPanels(loop, [&](const FloatPanel& p) {
-    loop.table.bf16->round_panel(p.values, p.columns, rounded);
-    ForChunks(loop.rows, FloatChunks(loop.rows), [&](int row, int count) {
-      loop.table.bf16->multiply(x + row * padded + int64_t{p.k} * count, count, rounded, p.columns, p.k == 0,
-                                loop.Out(p.block, row), loop.ldo);
-    });
-  });
+  MultiplyRoundedPanels(loop, *loop.table.bf16, (loop.weight.columns + 1) / 2 * 2);
+}
+
+void MultiplyF16Panels(const BlockLoop& loop) {
+  static_assert(kPanelColumns % kHalfRun == 0);
+  MultiplyRoundedPanels(loop, *loop.table.f16, loop.weight.columns);
 }
 
 int64_t Bf16TileStride(int64_t columns) {

@@ -67,6 +67,79 @@ LLM_INLINE void DecodeNeon(const uint8_t* octet, int v, int8x16_t& low, int8x16_
   high = vreinterpretq_s8_u8(second);
 }
 
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+// Two rows of eight times two columns of eight, at once.
+constexpr bool kMatrixDot = true;
+LLM_INLINE int32x4_t MatrixDot(int32x4_t sum, int8x16_t rows, int8x16_t columns) {
+  return vmmlaq_s32(sum, rows, columns);
+}
+#else
+constexpr bool kMatrixDot = false;
+LLM_INLINE int32x4_t MatrixDot(int32x4_t sum, int8x16_t, int8x16_t) { return sum; }
+#endif
+
+// Dwords 0 and 1 of both, or 2 and 3, in turn.
+LLM_INLINE int8x16_t ZipDwords(int8x16_t a, int8x16_t b, bool high) {
+  const int32x4_t x = vreinterpretq_s32_s8(a), y = vreinterpretq_s32_s8(b);
+  return vreinterpretq_s8_s32(high ? vzip2q_s32(x, y) : vzip1q_s32(x, y));
+}
+
+// dot[r][v] = sums over some octets for V vectors of 4 columns from vector `first` on.
+template <WeightFormat F, int R, int V>
+LLM_INLINE void DotsNeon(const uint8_t* w, const int8_t* a, int octets, int first, int32x4_t (&dot)[R][V]) {
+  if constexpr (kMatrixDot && R > 1) {
+    constexpr int kPairs = (R + 1) / 2;
+    int32x4_t sum[kPairs][V][2];  // two rows of columns 0 and 1, two rows of columns 2 and 3
+    for (int i = 0; i < kPairs * V * 2; ++i) sum[i / 2 / V][i / 2 % V][i % 2] = vdupq_n_s32(0);
+#pragma GCC unroll 1
+    for (int o = 0; o < octets; ++o, w += OctetBytes(F), a += R * kOctet) {
+      int8x16_t columns[V][2];
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        int8x16_t low, high;
+        DecodeNeon<F>(w, first + v, low, high);
+        columns[v][0] = ZipDwords(low, high, false);
+        columns[v][1] = ZipDwords(low, high, true);
+      }
+#pragma GCC unroll 3
+      for (int p = 0; p < kPairs; ++p) {
+        const int8_t* const octet = a + 2 * p * kOctet;
+        const int8x16_t rows = 2 * p + 1 < R ? vld1q_s8(octet) : vcombine_s8(vld1_s8(octet), vdup_n_s8(0));
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+          sum[p][v][0] = MatrixDot(sum[p][v][0], rows, columns[v][0]);
+          sum[p][v][1] = MatrixDot(sum[p][v][1], rows, columns[v][1]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < R * V; ++i) {
+      const int32x4_t* const s = sum[i / V / 2][i % V];
+      dot[i / V][i % V] = i / V % 2 == 0 ? vcombine_s32(vget_low_s32(s[0]), vget_low_s32(s[1]))
+                                         : vcombine_s32(vget_high_s32(s[0]), vget_high_s32(s[1]));
+    }
+  } else {
+    NeonDot::Sum sum[R][V];
+    for (int i = 0; i < R * V; ++i) sum[i / V][i % V] = NeonDot::Zero();
+#pragma GCC unroll 1
+    for (int o = 0; o < octets; ++o, w += OctetBytes(F), a += R * kOctet) {
+      int8x16_t low[V], high[V];
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) DecodeNeon<F>(w, first + v, low[v], high[v]);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const int8x8_t octet = vld1_s8(a + r * kOctet);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+          sum[r][v] = NeonDot::Dot<0>(sum[r][v], low[v], octet);
+          sum[r][v] = NeonDot::Dot<1>(sum[r][v], high[v], octet);
+        }
+      }
+    }
+    for (int i = 0; i < R * V; ++i) dot[i / V][i % V] = NeonDot::Columns(sum[i / V][i % V]);
+  }
+}
+
 // Scale, minimum and zero point of columns 4 v .. 4 v + 3.
 template <WeightFormat F>
 struct HeadNeon {
@@ -120,31 +193,14 @@ void RowsNeon(const uint8_t* block, const SegmentPlan& plan, const PreparedRows&
       const int octets = s == plan.segments - 1 ? plan.tail_octets : plan.octets;
 #pragma GCC unroll 8
       for (int first = 0; first < kVectors; first += V) {
-        NeonDot::Sum sum[R][V];
-        for (int i = 0; i < R * V; ++i) sum[i / V][i % V] = NeonDot::Zero();
-        const uint8_t* w = codes;
-        const int8_t* a = quants;
-#pragma GCC unroll 1
-        for (int o = 0; o < octets; ++o, w += OctetBytes(F), a += R * kOctet) {
-          int8x16_t low[V], high[V];
-#pragma GCC unroll 4
-          for (int v = 0; v < V; ++v) DecodeNeon<F>(w, first + v, low[v], high[v]);
-#pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) {
-            const int8x8_t octet = vld1_s8(a + r * kOctet);
-#pragma GCC unroll 4
-            for (int v = 0; v < V; ++v) {
-              sum[r][v] = NeonDot::Dot<0>(sum[r][v], low[v], octet);
-              sum[r][v] = NeonDot::Dot<1>(sum[r][v], high[v], octet);
-            }
-          }
-        }
+        int32x4_t dots[R][V];
+        DotsNeon<F, R, V>(codes, quants, octets, first, dots);
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) {
           const HeadNeon<F> head(group, lines, g, first + v);
 #pragma GCC unroll 8
           for (int r = 0; r < R; ++r) {
-            int32x4_t dot = NeonDot::Columns(sum[r][v]);
+            int32x4_t dot = dots[r][v];
             if constexpr (HasZeroPoints(F)) {
               dot = vmlaq_n_s32(dot, head.zero, base[r]);
             } else if constexpr (!HasMinima(F) && CodeBits(F) != 8) {  // signed bytes have no zero point left

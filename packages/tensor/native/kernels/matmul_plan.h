@@ -54,9 +54,10 @@ size_t CodePanelBytes(const Weight& weight);
 // Dense rows, a few rows of x at once; a last block that is not whole goes through a panel.
 void MultiplyDenseRows(const BlockLoop& loop, bool bf16);
 
-// The same in fp32, and rounded to bf16.
+// The same in fp32, and rounded to bf16 or fp16.
 void MultiplyFloatPanels(const BlockLoop& loop);
 void MultiplyBf16Panels(const BlockLoop& loop);
+void MultiplyF16Panels(const BlockLoop& loop);
 
 // In tile registers: int8 and bf16. Their rows of x lie one after another.
 void MultiplyInt8Tiles(const BlockLoop& loop, int span);

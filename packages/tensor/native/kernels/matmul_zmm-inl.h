@@ -144,6 +144,8 @@ void RowsZmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
   for (int i = 0; i < R * 2; ++i) total[i / 2][i % 2] = _mm512_setzero_ps();
   int until_group = 0;
   for (int s = 0; s < plan.segments; act_scale += R) {
+    // Totals, touched once in a span, leave the registers to what every octet needs.
+    if constexpr (R >= 2) asm("" : "+m"(total));
     const int end = Smaller(s + plan.per_span, plan.segments);
     __m512 part[R][2];
 #pragma GCC unroll 16

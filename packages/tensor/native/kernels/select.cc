@@ -7,9 +7,16 @@ namespace {
 
 constexpr CompiledTable kTables[] = {
 #if defined(__x86_64__)
+    // Every CPU with AMX has half-precision arithmetic too, but a hypervisor may hide it.
+    {{"amx", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512Bf16Probe, &kAvx512Bf16,
+      &kAmxTiles, &kAvx512F16},
+     &CpuFeatures::amx_with_fp16},
     {{"amx", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512Bf16Probe, &kAvx512Bf16,
       &kAmxTiles},
      &CpuFeatures::amx},
+    {{"avx512_fp16", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512Bf16Probe,
+      &kAvx512Bf16, nullptr, &kAvx512F16},
+     &CpuFeatures::avx512_fp16},
     {{"avx512_bf16", &kAvx512VnniMatmul, &kAvx512fVector, &kAvx512fAttention, &kAvx512fBlas, &kAvx512Bf16Probe,
       &kAvx512Bf16},
      &CpuFeatures::avx512_bf16},
@@ -21,6 +28,8 @@ constexpr CompiledTable kTables[] = {
     {{"avx2", &kAvx2Matmul, &kAvx2Vector, &kAvx2Attention, &kAvx2Blas, &kAvx2Probe}, &CpuFeatures::avx2},
 #endif
 #if defined(__aarch64__)
+    {{"neon_i8mm", &kNeonI8mmMatmul, &kNeonVector, &kNeonAttention, &kScalarBlas, &kScalarProbe},
+     &CpuFeatures::neon_i8mm},
     {{"neon_dotprod", &kNeonDotprodMatmul, &kNeonVector, &kNeonAttention, &kScalarBlas, &kScalarProbe},
      &CpuFeatures::neon_dotprod},
     {{"neon", &kNeonMatmul, &kNeonVector, &kNeonAttention, &kScalarBlas, &kScalarProbe}, nullptr},
@@ -38,6 +47,10 @@ constexpr CompiledTable kTables[] = {
     // Tile registers in plain code: tests the amx table's kernels on every machine.
     {{"amx_emulated", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe, nullptr,
       &kEmulatedTiles},
+     nullptr},
+    // Half-precision arithmetic in plain code, for the same reason.
+    {{"avx512_fp16_emulated", &kScalarMatmul, &kScalarVector, &kScalarAttention, &kScalarBlas, &kScalarProbe, nullptr,
+      nullptr, &kEmulatedF16},
      nullptr},
 #endif
 };

@@ -108,6 +108,8 @@ export interface MatrixCalls {
   };
   /** For the whole process; an empty name leaves the choice to the selector. False if there is no such kernel. */
   forceMatmul(kernel: string): boolean;
+  /** Rows from which another int8 kernel is taken, in native/kernels/select_matmul.h; 0: never. False if there is no such name. */
+  setMatmulThreshold(name: string, rows: number): boolean;
   /** Seconds of each of `repeats` products, fewer if they last longer than `most` seconds; the matrices, all of one shape, are taken in turn. */
   timeMatmul(
     matrices: MatrixHandle[],
