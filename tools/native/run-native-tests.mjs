@@ -15,7 +15,8 @@ const modes = {
   plain: ['-O2'],
   address: ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
   thread: ['-O1', '-g', '-fsanitize=thread'],
-  arm64: ['-O2', '-static'],
+  // Linked as a whole, the stand-ins of memory/old_runtimes_os.cc meet what they stand for.
+  arm64: ['-O2', '-static', '-Wl,--allow-multiple-definition'],
 };
 const defaultModes = ['plain', 'address', 'thread'];
 

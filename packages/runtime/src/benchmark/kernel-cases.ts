@@ -7,12 +7,15 @@ import {
   type MatrixFormat,
 } from '@llm/tensor';
 
+/** What is measured: half precision has no probe yet. */
+export type MeasuredCompute = Exclude<ComputeType, 'f16'>;
+
 /** A weight and the numbers of rows that it is multiplied with. */
 export interface MatmulCase {
   readonly isa: string;
   readonly shape: string;
   readonly weight: MatrixDescription;
-  readonly compute: ComputeType;
+  readonly compute: MeasuredCompute;
   readonly rows: readonly number[];
 }
 
@@ -75,7 +78,7 @@ const batches = [1, 4, 8, 16, 512];
 const usualShape = 'llama-2-7b attention';
 
 /** Which tables have kernels of their own for a way to compute; the others take theirs from a table below them. */
-const ownKernels: Readonly<Record<ComputeType, readonly string[]>> = {
+const ownKernels: Readonly<Record<MeasuredCompute, readonly string[]>> = {
   int8: ['amx', 'avx512_vnni', 'avx_vnni', 'avx512f', 'avx2', 'neon_i8mm', 'neon_dotprod', 'neon', 'scalar'],
   f32: ['avx512f', 'avx2', 'neon', 'scalar'],
   bf16: ['amx', 'avx512_bf16'],
@@ -98,7 +101,7 @@ export function kernelCases({ tables }: CpuInfo, filter: KernelFilter = {}): Ker
   const keeps = (allowed: readonly string[] | undefined, name: string): boolean => allowed?.includes(name) ?? true;
   const runnable = tables.filter((table) => table.runnable).map((table) => table.isa);
   // The scalar table is a reference and takes minutes.
-  const own = (compute: ComputeType): string[] =>
+  const own = (compute: MeasuredCompute): string[] =>
     ownKernels[compute].filter(
       (isa) => runnable.includes(isa) && (isas ? isas.includes(isa) : isa !== 'scalar' || runnable.length <= 2),
     );
