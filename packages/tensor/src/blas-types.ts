@@ -63,7 +63,7 @@ export interface TriangularSolveArguments<T extends Floats> extends TriangleOpti
 }
 
 /** How a group of weights is rounded to a grid of 2^bits values, and back. */
-export interface FakeQuantizeArguments {
+export interface FakeQuantization {
   readonly rows: number;
   readonly columns: number;
   /** [rows, columns] */
@@ -87,9 +87,17 @@ export interface FakeQuantizeArguments {
   readonly maximumScale?: Float32Array;
 }
 
-export interface FakeQuantizeBackwardArguments extends FakeQuantizeArguments {
+/** Arguments of {@link fakeQuantize}. */
+export interface FakeQuantizeArguments extends FakeQuantization {
+  /** Where the rounded weights go; default new memory. */
+  readonly out?: Float32Array;
+}
+
+export interface FakeQuantizeBackwardArguments extends FakeQuantization {
   /** The loss's gradient with respect to the quantized weights: [rows, columns]. */
   readonly gradient: Float32Array;
+  /** Where the gradients go; default new memory. */
+  readonly out?: FakeQuantizeGradients;
 }
 
 /** Gradients of the loss, rounding taken as the identity where nothing was clipped. */

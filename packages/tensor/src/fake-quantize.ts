@@ -1,14 +1,19 @@
 import type { FakeQuantizeInputs } from './backend/blas-calls.ts';
 import { backend } from './backend/load.ts';
 import { rethrowTranslated } from './backend/translate-errors.ts';
-import type { FakeQuantizeArguments, FakeQuantizeBackwardArguments, FakeQuantizeGradients } from './blas-types.ts';
+import type {
+  FakeQuantization,
+  FakeQuantizeArguments,
+  FakeQuantizeBackwardArguments,
+  FakeQuantizeGradients,
+} from './blas-types.ts';
 import { checkLength, checkSizes } from './check-sizes.ts';
 import { InvalidOptionError } from './errors.ts';
 import { checkOptions } from './options.ts';
 
 const allowed = [
   ...['rows', 'columns', 'weights', 'bits', 'groupSize', 'scheme'],
-  ...['rounding', 'minimumScale', 'maximumScale'],
+  ...['rounding', 'minimumScale', 'maximumScale', 'out'],
 ];
 const bitCounts = [2, 3, 4, 5, 6, 7, 8];
 const schemes: readonly string[] = ['sym', 'asym'];
@@ -21,7 +26,8 @@ const schemes: readonly string[] = ['sym', 'asym'];
  */
 export async function fakeQuantize(options: FakeQuantizeArguments): Promise<Float32Array> {
   const inputs = checkedInputs(options, allowed, 'fakeQuantize()');
-  const out = new Float32Array(options.rows * options.columns);
+  const { out = new Float32Array(options.rows * options.columns) } = options;
+  checkLength('out', out, options.rows * options.columns);
   await backend()
     .addon.fakeQuantize(...inputs, out)
     .catch(rethrowTranslated);
@@ -34,18 +40,21 @@ export async function fakeQuantizeBackward(options: FakeQuantizeBackwardArgument
   const { rows, columns, gradient } = options;
   checkLength('gradient', gradient, rows * columns);
   const groups = groupCount(options);
-  const gradients = {
+  const gradients = options.out ?? {
     rounding: new Float32Array(rows * columns),
     minimumScale: new Float32Array(groups),
     maximumScale: new Float32Array(groups),
   };
+  checkLength('out.rounding', gradients.rounding, rows * columns);
+  checkLength('out.minimumScale', gradients.minimumScale, groups);
+  checkLength('out.maximumScale', gradients.maximumScale, groups);
   await backend()
     .addon.fakeQuantizeBackward(...inputs, gradient, gradients.rounding, gradients.minimumScale, gradients.maximumScale)
     .catch(rethrowTranslated);
   return gradients;
 }
 
-function checkedInputs(options: FakeQuantizeArguments, known: readonly string[], where: string): FakeQuantizeInputs {
+function checkedInputs(options: FakeQuantization, known: readonly string[], where: string): FakeQuantizeInputs {
   checkOptions(options, known, where);
   const { rows, columns, weights, bits, groupSize, scheme, rounding, minimumScale, maximumScale } = options;
   checkSizes({ rows, columns });
@@ -60,10 +69,10 @@ function checkedInputs(options: FakeQuantizeArguments, known: readonly string[],
   return [rows, columns, ...grid, weights, rounding, minimumScale, maximumScale];
 }
 
-function groupLength({ columns, groupSize }: FakeQuantizeArguments): number {
+function groupLength({ columns, groupSize }: Pick<FakeQuantization, 'columns' | 'groupSize'>): number {
   return groupSize === -1 ? columns : Math.min(groupSize, columns);
 }
 
-function groupCount(options: FakeQuantizeArguments): number {
+function groupCount(options: Pick<FakeQuantization, 'rows' | 'columns' | 'groupSize'>): number {
   return options.rows * Math.ceil(options.columns / groupLength(options));
 }

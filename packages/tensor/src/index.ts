@@ -26,6 +26,7 @@ export { cholesky, invertSymmetric, invertTriangular, sgemm, syrk, triangularSol
 export { fakeQuantize, fakeQuantizeBackward } from './fake-quantize.ts';
 export type {
   CholeskyOptions,
+  FakeQuantization,
   FakeQuantizeArguments,
   FakeQuantizeBackwardArguments,
   FakeQuantizeGradients,
@@ -107,6 +108,8 @@ export { linearWeight, linearsByInput, traceLinears, type LinearGroup } from './
 export { equivalentScales, type EquivalentScale } from './graph/equivalent-scales.ts';
 export { exchangeScales } from './graph/exchange-scales.ts';
 export { computeWith } from './operators/product.ts';
+export { ArrayPool } from './operators/array-pool.ts';
+export { addMoments, NativeOperators, signStep } from './operators/native.ts';
 export { operators } from './operators/table.ts';
 export type {
   Absorption,

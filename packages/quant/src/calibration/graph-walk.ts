@@ -1,13 +1,4 @@
-import {
-  computeWith,
-  evaluateNode,
-  productWith,
-  sgemm,
-  type Graph,
-  type Node,
-  type Tensor,
-  type Weights,
-} from '@llm/tensor';
+import { NativeOperators, type Graph, type Node, type Tensor, type Weights } from '@llm/tensor';
 import type { TensorStore } from './tensor-store.ts';
 
 /** Called with a value of each batch of sequences. */
@@ -30,7 +21,7 @@ export class GraphWalk {
   readonly #graph: Graph;
   readonly #store: TensorStore;
   readonly #batches: readonly (readonly Int32Array[])[];
-  readonly #signal: AbortSignal | undefined;
+  readonly #operators: NativeOperators;
   /** The place of the last node that reads a node. */
   readonly #lastReader = new Map<Node, number>();
   #position = 0;
@@ -43,7 +34,7 @@ export class GraphWalk {
     this.#store = store;
     this.#batches = intoBatches(sequences, batchTokens);
     this.tokens = sequences.reduce((sum, { length }) => sum + length, 0);
-    this.#signal = signal;
+    this.#operators = new NativeOperators(signal);
     for (const node of graph.nodes) for (const input of node.inputs) this.#lastReader.set(input, node.id);
   }
 
@@ -98,21 +89,22 @@ export class GraphWalk {
   ): Promise<Map<Node, Tensor>> {
     const sequences = this.#batches[batch] ?? [];
     const step = { sequences: sequences.map(({ length }) => length) };
-    const product = productWith({ sgemm, ...(this.#signal && { signal: this.#signal }) });
     const values = new Map(weights);
     const stored = await this.#store.get(batch);
     for (const [i, node] of this.#live.entries()) values.set(node, stored[i] as Tensor);
     for (const node of segment) {
-      this.#signal?.throwIfAborted();
       if (node.op === 'tokens') {
         const ids = Float32Array.from(sequences.flatMap((ids) => [...ids]));
         values.set(node, { shape: [ids.length], data: ids });
         continue;
       }
       const inputs = node.inputs.map((input) => values.get(input) as Tensor);
-      values.set(node, await computeWith(evaluateNode(node, inputs, step), product));
-      for (const input of node.inputs)
-        if (input.op !== 'weight' && this.#lastReader.get(input) === node.id) values.delete(input);
+      values.set(node, await this.#operators.evaluate(node, inputs, step));
+      for (const [i, input] of node.inputs.entries()) {
+        if (input.op === 'weight' || this.#lastReader.get(input) !== node.id) continue;
+        values.delete(input);
+        this.#operators.arrays.release((inputs[i] as Tensor).data);
+      }
     }
     return values;
   }

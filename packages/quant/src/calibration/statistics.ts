@@ -1,4 +1,4 @@
-import { columnCount, rowCount, ShapeMismatchError, type Tensor } from '@llm/tensor';
+import { addMoments, columnCount, rowCount, ShapeMismatchError, type Tensor } from '@llm/tensor';
 import { CalibrationError } from '../errors.ts';
 import { addGram } from '../linear-algebra.ts';
 
@@ -40,14 +40,8 @@ export class StatisticsCollector {
   async add(x: Tensor): Promise<void> {
     if (columnCount(x) !== this.columns)
       throw new ShapeMismatchError(`${this.#name} has ${this.columns} inputs, and rows of ${columnCount(x)} came.`);
-    const { data } = x;
-    for (let begin = 0; begin < data.length; begin += this.columns) {
-      for (let c = 0; c < this.columns; c++) {
-        const value = data[begin + c] as number;
-        this.#absolute[c] = (this.#absolute[c] as number) + (value < 0 ? -value : value);
-        this.#squares[c] = (this.#squares[c] as number) + value * value;
-      }
-    }
+    const data = x.data instanceof Float32Array ? x.data : Float32Array.from(x.data);
+    await addMoments(data, this.#absolute, this.#squares);
     const odd = this.#squares.findIndex((sum) => !Number.isFinite(sum));
     if (odd >= 0)
       throw new CalibrationError(
@@ -55,7 +49,7 @@ export class StatisticsCollector {
           'Check the checkpoint, or leave this layer out with `skip`.',
       );
     this.#tokens += rowCount(x);
-    await addGram(this.#gram, data instanceof Float32Array ? data : Float32Array.from(data), this.columns);
+    await addGram(this.#gram, data, this.columns);
   }
 
   /** @throws CalibrationError if nothing was added */

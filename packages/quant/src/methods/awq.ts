@@ -1,8 +1,8 @@
-import { fakeQuantize, InvalidOptionError, ShapeMismatchError } from '@llm/tensor';
+import { InvalidOptionError, ShapeMismatchError } from '@llm/tensor';
 import type { InputStatistics } from '../calibration/statistics.ts';
 import { groupLength, type Grid } from '../grid.ts';
-import { checkWeights, dequantizeMatrix, quantizeMatrix } from '../quantized-matrix.ts';
 import { quadraticForms } from './output-error.ts';
+import { roundToNearest } from './round-to-nearest.ts';
 
 /** One linear of several that read the same input. */
 export interface ScaledLayer {
@@ -79,27 +79,11 @@ async function scaledError(
   const scaled = new Float32Array(weights.length);
   for (let begin = 0; begin < weights.length; begin += count)
     for (let c = 0; c < count; c++) scaled[begin + c] = (weights[begin + c] as number) * (each[c] as number);
-  const difference = await rounded(scaled, count, grid, name);
+  const difference = await roundToNearest(scaled, count, grid, name);
   for (let begin = 0; begin < weights.length; begin += count)
     for (let c = 0; c < count; c++)
       difference[begin + c] = (weights[begin + c] as number) - (difference[begin + c] as number) / (each[c] as number);
   return (await quadraticForms(difference, gram, count)).reduce((sum, error) => sum + error, 0);
-}
-
-/** The weights rounded to nearest, natively where the grid is one that the native rounding has. */
-async function rounded(
-  weights: Float32Array,
-  columns: number,
-  grid: Grid,
-  name: string | undefined,
-): Promise<Float32Array> {
-  const { bits, scheme, scales } = grid;
-  const rows = weights.length / columns;
-  if (scheme !== 'min' && scales !== 'two-level') {
-    checkWeights(weights, columns, name ?? 'weights');
-    return fakeQuantize({ rows, columns, weights, bits, scheme, groupSize: groupLength(grid, columns) });
-  }
-  return dequantizeMatrix(quantizeMatrix(weights, rows, columns, grid, name === undefined ? {} : { name }));
 }
 
 /** Mean over all rows of |w| relative to the largest of its group. */

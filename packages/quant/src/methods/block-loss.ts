@@ -1,12 +1,4 @@
-import {
-  differentiateBlock,
-  evaluateBlock,
-  sgemm,
-  type BlockOptions,
-  type Graph,
-  type Tensor,
-  type Weights,
-} from '@llm/tensor';
+import { differentiateBlock, evaluateBlock, NativeOperators, type Graph, type Tensor, type Weights } from '@llm/tensor';
 import { CalibrationError } from '../errors.ts';
 
 /** What a block reads and what it should give, for some sequences. */
@@ -24,7 +16,7 @@ export class BlockLoss {
   readonly #graph: Graph;
   readonly #block: number;
   readonly #load: (batch: number) => Promise<BlockBatch>;
-  readonly #options: Pick<BlockOptions, 'sgemm' | 'signal'>;
+  readonly #native: NativeOperators;
 
   constructor(
     graph: Graph,
@@ -37,14 +29,17 @@ export class BlockLoss {
     this.#graph = graph;
     this.#block = block;
     this.#load = load;
-    this.#options = { sgemm, ...(signal && { signal }) };
+    this.#native = new NativeOperators(signal);
   }
 
   /** The loss of a batch under these weights. */
   async value(batch: number, weights: Weights): Promise<number> {
     const { inputs, targets, sequences } = await this.#load(batch);
-    const { outputs } = await evaluateBlock(this.#graph, this.#block, inputs, weights, { ...this.#options, sequences });
-    return outputs.reduce((sum, output, i) => sum + distance(output, targets[i] as Tensor), 0);
+    const native = this.#native;
+    const { outputs } = await evaluateBlock(this.#graph, this.#block, inputs, weights, { native, sequences });
+    const loss = outputs.reduce((sum, output, i) => sum + distance(output, targets[i] as Tensor), 0);
+    for (const { data } of outputs) native.arrays.release(data);
+    return loss;
   }
 
   /** The mean loss of several batches. */
@@ -65,8 +60,9 @@ export class BlockLoss {
     wanted: ReadonlySet<string>,
   ): Promise<ReadonlyMap<string, Float32Array>> {
     const { inputs, targets, sequences } = await this.#load(batch);
+    const native = this.#native;
     const result = await evaluateBlock(this.#graph, this.#block, inputs, weights, {
-      ...this.#options,
+      native,
       sequences,
       keep: true,
     });
@@ -75,13 +71,19 @@ export class BlockLoss {
     if (!Number.isFinite(loss))
       throw new CalibrationError(`Block ${this.#block} gives infinite or NaN outputs on the calibration text.`);
     const found = await differentiateBlock(this.#graph, this.#block, result, seeds, {
-      ...this.#options,
+      native,
       wanted: (node) => node.op === 'weight' && wanted.has(node.attributes.name),
     });
+    for (const [node, { data }] of result.values) if (node.op !== 'weight') native.arrays.release(data);
     const gradients = new Map<string, Float32Array>();
     for (const [node, { data }] of found)
       if (node.op === 'weight') gradients.set(node.attributes.name, data as Float32Array);
     return gradients;
+  }
+
+  /** Takes back what {@link gradients} gave, once it is used up. */
+  release(gradients: ReadonlyMap<string, Float32Array>): void {
+    for (const data of gradients.values()) this.#native.arrays.release(data);
   }
 }
 

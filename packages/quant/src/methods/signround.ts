@@ -3,6 +3,8 @@ import {
   fakeQuantize,
   fakeQuantizeBackward,
   InvalidOptionError,
+  signStep,
+  type FakeQuantizeGradients,
   type Tensor,
   type Weights,
 } from '@llm/tensor';
@@ -63,6 +65,12 @@ export interface SignRoundResult {
   readonly loss: number;
 }
 
+/** Memory that every step of one linear uses again. */
+interface Buffers {
+  readonly rounded: Float32Array;
+  readonly gradients: FakeQuantizeGradients;
+}
+
 /** What is trained of one linear. */
 interface Parameters {
   /** Added to w / scale before rounding: [rows, columns]. */
@@ -102,22 +110,26 @@ export async function signRound(
   for (const { name, weights, columns } of linears) checkWeights(weights, columns, name);
 
   const parameters = new Map(linears.map((linear) => [linear, startOf(linear)]));
+  const buffers = new Map(linears.map((linear) => [linear, buffersOf(linear)]));
   const wanted = new Set(linears.map(({ name }) => name));
   const { training, validation } = splitBatches(loss.batches);
   const order = shuffledBatches(training, randomSource(seed));
-  const judge = async (): Promise<number> => loss.mean(validation, await roundedWeights(parameters, frozen));
+  const judge = async (): Promise<number> => loss.mean(validation, await roundedWeights(parameters, buffers, frozen));
 
   const roundingLoss = await judge();
   let best = { loss: roundingLoss, parameters: copyOf(parameters) };
   let idle = 0;
   for (let iteration = 0; iteration < iterations && idle < patience; iteration++) {
     const batch = order.next().value;
-    const gradients = await loss.gradients(batch, await roundedWeights(parameters, frozen), wanted);
+    const gradients = await loss.gradients(batch, await roundedWeights(parameters, buffers, frozen), wanted);
     const decay = 1 - iteration / iterations;
     for (const [linear, values] of parameters) {
       const gradient = gradients.get(linear.name);
-      if (gradient) await step(linear, values, gradient, learningRate * decay, rangeLearningRate * decay);
+      const into = buffers.get(linear)?.gradients;
+      if (gradient && into)
+        await step(linear, values, gradient, into, [learningRate * decay, rangeLearningRate * decay]);
     }
+    loss.release(gradients);
     const every = Math.max(1, Math.floor(iterations / JUDGEMENTS));
     if ((iteration + 1) % every !== 0 && iteration + 1 !== iterations) continue;
     const now = await judge();
@@ -136,6 +148,18 @@ function startOf({ weights, columns, grid }: TrainedLinear): Parameters {
     rounding: new Float32Array(weights.length),
     minimumScale: new Float32Array(groups).fill(1),
     maximumScale: new Float32Array(groups).fill(1),
+  };
+}
+
+function buffersOf({ weights, columns, grid }: TrainedLinear): Buffers {
+  const groups = (weights.length / columns) * groupCount(grid, columns);
+  return {
+    rounded: new Float32Array(weights.length),
+    gradients: {
+      rounding: new Float32Array(weights.length),
+      minimumScale: new Float32Array(groups),
+      maximumScale: new Float32Array(groups),
+    },
   };
 }
 
@@ -169,10 +193,15 @@ function roundingOf(
   };
 }
 
-async function roundedWeights(parameters: ReadonlyMap<TrainedLinear, Parameters>, frozen: Weights): Promise<Weights> {
+async function roundedWeights(
+  parameters: ReadonlyMap<TrainedLinear, Parameters>,
+  buffers: ReadonlyMap<TrainedLinear, Buffers>,
+  frozen: Weights,
+): Promise<Weights> {
   const rounded = new Map<string, Tensor>();
   for (const [linear, values] of parameters) {
-    const data = await fakeQuantize(roundingOf(linear, values));
+    const out = buffers.get(linear)?.rounded;
+    const data = await fakeQuantize({ ...roundingOf(linear, values), ...(out && { out }) });
     rounded.set(linear.name, { shape: [data.length / linear.columns, linear.columns], data });
   }
   return (name) => rounded.get(name) ?? frozen(name);
@@ -182,23 +211,13 @@ async function step(
   linear: TrainedLinear,
   parameters: Parameters,
   gradient: Float32Array,
-  learningRate: number,
-  rangeLearningRate: number,
+  out: FakeQuantizeGradients,
+  [learningRate, rangeLearningRate]: readonly [number, number],
 ): Promise<void> {
-  const found = await fakeQuantizeBackward({ ...roundingOf(linear, parameters), gradient });
-  descend(parameters.rounding, found.rounding, learningRate, -0.5, 0.5);
-  descend(parameters.minimumScale, found.minimumScale, rangeLearningRate, 0, 1);
-  descend(parameters.maximumScale, found.maximumScale, rangeLearningRate, 0, 1);
-}
-
-/** A step against the sign of the gradient, inside bounds. */
-function descend(values: Float32Array, gradient: Float32Array, rate: number, low: number, high: number): void {
-  for (let i = 0; i < values.length; i++) {
-    const slope = gradient[i] as number;
-    if (slope === 0) continue;
-    const value = (values[i] as number) + (slope > 0 ? -rate : rate);
-    values[i] = value < low ? low : value > high ? high : value;
-  }
+  const found = await fakeQuantizeBackward({ ...roundingOf(linear, parameters), gradient, out });
+  await signStep(parameters.rounding, found.rounding, learningRate, [-0.5, 0.5]);
+  await signStep(parameters.minimumScale, found.minimumScale, rangeLearningRate, [0, 1]);
+  await signStep(parameters.maximumScale, found.maximumScale, rangeLearningRate, [0, 1]);
 }
 
 /** The codes that the native rounding computes with. */

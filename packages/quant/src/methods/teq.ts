@@ -9,9 +9,9 @@ import {
   type Weights,
 } from '@llm/tensor';
 import { groupLength, type Grid } from '../grid.ts';
-import { dequantizeMatrix, quantizeMatrix } from '../quantized-matrix.ts';
 import { randomSource } from '../random.ts';
 import { shuffledBatches, splitBatches, type BlockLoss } from './block-loss.ts';
+import { roundToNearest } from './round-to-nearest.ts';
 
 /** Options of the method `teq`. */
 export interface TeqOptions {
@@ -77,18 +77,19 @@ export async function trainScales(
   );
   const { training, validation } = splitBatches(loss.batches);
   const order = shuffledBatches(training, randomSource(seed));
-  const judge = async (): Promise<number> => loss.mean(validation, roundBlock(trained, grids, weights).rounded);
+  const judge = async (): Promise<number> => loss.mean(validation, (await roundBlock(trained, grids, weights)).rounded);
 
   const identityLoss = await judge();
   let best = { loss: identityLoss, factors: trained.map(factorsOf) };
   const every = Math.max(1, Math.floor(iterations / JUDGEMENTS));
   for (let iteration = 0; iteration < iterations; iteration++) {
-    const { scaled, rounded } = roundBlock(trained, grids, weights);
+    const { scaled, rounded } = await roundBlock(trained, grids, weights);
     const gradients = await loss.gradients(order.next().value, rounded, wanted);
     const warm = Math.min(1, (iteration + 1) / Math.max(1, WARM_UP * iterations));
     const rate = learningRate * warm * (1 - iteration / iterations);
     for (const each of trained)
       adam(each, await slopes(each.exchange, gradients, grids, scaled, rounded), rate, iteration + 1);
+    loss.release(gradients);
     if ((iteration + 1) % every !== 0 && iteration + 1 !== iterations) continue;
     const now = await judge();
     if (now < best.loss) best = { loss: now, factors: trained.map(factorsOf) };
@@ -102,11 +103,11 @@ function factorsOf({ logarithms }: Trained): Float32Array {
 }
 
 /** The block's weights after the exchanges, exact and rounded. */
-function roundBlock(
+async function roundBlock(
   trained: readonly Trained[],
   grids: ReadonlyMap<string, Grid>,
   weights: Weights,
-): { readonly scaled: Weights; readonly rounded: Weights } {
+): Promise<{ readonly scaled: Weights; readonly rounded: Weights }> {
   const changed = new Map<string, Tensor>();
   const scaled: Weights = (name) => changed.get(name) ?? weights(name);
   for (const each of trained)
@@ -114,9 +115,7 @@ function roundBlock(
   const rounded = new Map<string, Tensor>();
   for (const [name, grid] of grids) {
     const { shape, data } = scaled(name);
-    const [rows = 1, columns = 1] = shape;
-    const matrix = quantizeMatrix(data as Float32Array, rows, columns, grid, { name });
-    rounded.set(name, { shape, data: dequantizeMatrix(matrix) });
+    rounded.set(name, { shape, data: await roundToNearest(data as Float32Array, shape[1] ?? 1, grid, name) });
   }
   return { scaled, rounded: (name) => rounded.get(name) ?? scaled(name) };
 }

@@ -14,6 +14,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineMatmul(env, exports);
   DefineProgram(env, exports);
   DefineBlas(env, exports);
+  DefineOperators(env, exports);
   DefineThreads(env, exports);
   DefineProbe(env, exports);
   DefineVector(env, exports);

@@ -14,6 +14,7 @@ void DefineImports(Napi::Env env, Napi::Object exports);          // import_bind
 void DefineMatmul(Napi::Env env, Napi::Object exports);           // matmul_binding.cc
 void DefineProgram(Napi::Env env, Napi::Object exports);          // program_binding.cc
 void DefineBlas(Napi::Env env, Napi::Object exports);             // blas_binding.cc
+void DefineOperators(Napi::Env env, Napi::Object exports);        // operators_binding.cc
 void DefineThreads(Napi::Env env, Napi::Object exports);          // threads_binding.cc
 void DefineVector(Napi::Env env, Napi::Object exports);           // vector_binding.cc
 void DefineAttention(Napi::Env env, Napi::Object exports);        // attention_binding.cc

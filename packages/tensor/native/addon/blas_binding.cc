@@ -7,12 +7,10 @@
 
 #include "addon/background.h"
 #include "addon/bindings.h"
-#include "addon/failure.h"
+#include "addon/task_arguments.h"
 #include "blas/fake_quantize.h"
 #include "blas/gemm.h"
 #include "blas/triangular.h"
-#include "cpu/features.h"
-#include "kernels/select.h"
 
 namespace llm {
 namespace {
@@ -22,76 +20,6 @@ Workspace& SharedWorkspace() {
   static Workspace* const workspace = new Workspace;
   return *workspace;
 }
-
-// Reads a call's arguments one after another. The first that does not fit throws into JavaScript and ends the call.
-class Arguments {
- public:
-  explicit Arguments(const Napi::CallbackInfo& info) : info_(info) {}
-
-  bool failed() const { return failed_; }
-  const std::vector<Napi::Value>& arrays() const { return arrays_; }
-
-  const KernelTable* Table() {
-    const Napi::Value isa = info_[next_++];
-    const KernelTable* const table =
-        isa.IsString() ? FindKernels(isa.As<Napi::String>().Utf8Value(), HostCpu()) : nullptr;
-    if (table == nullptr) Reject("UNSUPPORTED_ISA", "this CPU has no kernels of that name");
-    return table;
-  }
-
-  int Size() {
-    const Napi::Value value = info_[next_++];
-    const int size = value.IsNumber() ? value.As<Napi::Number>().Int32Value() : 0;
-    if (size < 1) Reject("INVALID_ARGUMENT", "a size is not positive");
-    return size;
-  }
-
-  double Number() {
-    const Napi::Value value = info_[next_++];
-    return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
-  }
-
-  bool Flag() {
-    const Napi::Value value = info_[next_++];
-    return value.IsBoolean() && value.As<Napi::Boolean>().Value();
-  }
-
-  bool NextIsDouble() const {
-    const Napi::Value value = info_[next_];
-    return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array;
-  }
-
-  template <typename T>
-  T* Array(int64_t length) {
-    const Napi::Value value = info_[next_++];
-    constexpr napi_typedarray_type kType = sizeof(T) == 8 ? napi_float64_array : napi_float32_array;
-    if (failed_) return nullptr;
-    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != kType ||
-        static_cast<int64_t>(value.As<Napi::TypedArray>().ElementLength()) != length) {
-      Reject("SHAPE_MISMATCH", "an array is not of the length or type that its matrix needs");
-      return nullptr;
-    }
-    arrays_.push_back(value);
-    return value.As<Napi::TypedArrayOf<T>>().Data();
-  }
-
-  float* OptionalFloats(int64_t length) {
-    if (!info_[next_].IsUndefined()) return Array<float>(length);
-    ++next_;
-    return nullptr;
-  }
-
- private:
-  void Reject(const char* code, const char* message) {
-    if (!failed_) Fail(info_.Env(), code, message);
-    failed_ = true;
-  }
-
-  const Napi::CallbackInfo& info_;
-  size_t next_ = 0;
-  bool failed_ = false;
-  std::vector<Napi::Value> arrays_;
-};
 
 Napi::Value Undefined(Napi::Env env) { return env.Undefined(); }
 
@@ -105,7 +33,7 @@ TaskFailure PivotFailure(int row) {
 
 // (isa, m, n, k, a, transposeA, b, transposeB, alpha, beta, c): promise
 Napi::Value GemmCall(const Napi::CallbackInfo& info) {
-  Arguments arguments(info);
+  TaskArguments arguments(info);
   const KernelTable* const table = arguments.Table();
   const int m = arguments.Size(), n = arguments.Size(), k = arguments.Size();
   const float* const a = arguments.Array<float>(int64_t{m} * k);
@@ -128,7 +56,7 @@ Napi::Value GemmCall(const Napi::CallbackInfo& info) {
 
 // (isa, n, k, a, transpose, alpha, beta, c): promise
 Napi::Value SyrkCall(const Napi::CallbackInfo& info) {
-  Arguments arguments(info);
+  TaskArguments arguments(info);
   const KernelTable* const table = arguments.Table();
   const int n = arguments.Size(), k = arguments.Size();
   const float* const a = arguments.Array<float>(int64_t{n} * k);
@@ -206,7 +134,7 @@ int Factorize(const KernelTable& table, Factorization kind, bool upper, T* a, in
 // (isa, n, a, upper): promise; in place
 template <Factorization kind>
 Napi::Value FactorizeCall(const Napi::CallbackInfo& info) {
-  Arguments arguments(info);
+  TaskArguments arguments(info);
   const KernelTable* const table = arguments.Table();
   const int n = arguments.Size();
   const int64_t length = int64_t{n} * n;
@@ -249,7 +177,7 @@ int Solve(const KernelTable& table, const T* a, bool upper, bool transpose, int 
 
 // (isa, n, columns, a, upper, transpose, b): promise; b in place
 Napi::Value SolveCall(const Napi::CallbackInfo& info) {
-  Arguments arguments(info);
+  TaskArguments arguments(info);
   const KernelTable* const table = arguments.Table();
   const int n = arguments.Size(), columns = arguments.Size();
   const bool is_double = arguments.NextIsDouble();
@@ -264,7 +192,7 @@ Napi::Value SolveCall(const Napi::CallbackInfo& info) {
   return RunInBackground(info.Env(), arguments.arrays(), work, Undefined);
 }
 
-FakeQuantization ReadFakeQuantization(Arguments& arguments) {
+FakeQuantization ReadFakeQuantization(TaskArguments& arguments) {
   FakeQuantization task{};
   task.rows = arguments.Size();
   task.columns = arguments.Size();
@@ -282,7 +210,7 @@ FakeQuantization ReadFakeQuantization(Arguments& arguments) {
 
 // (rows, columns, bits, group, symmetric, weights, rounding, minimumScale, maximumScale, out): promise
 Napi::Value FakeQuantizeCall(const Napi::CallbackInfo& info) {
-  Arguments arguments(info);
+  TaskArguments arguments(info);
   const FakeQuantization task = ReadFakeQuantization(arguments);
   float* const out = arguments.Array<float>(int64_t{task.rows} * task.columns);
   if (arguments.failed()) return {};
@@ -295,7 +223,7 @@ Napi::Value FakeQuantizeCall(const Napi::CallbackInfo& info) {
 
 // (..., gradient, ofRounding, ofMinimumScale, ofMaximumScale): promise
 Napi::Value FakeQuantizeBackwardCall(const Napi::CallbackInfo& info) {
-  Arguments arguments(info);
+  TaskArguments arguments(info);
   const FakeQuantization task = ReadFakeQuantization(arguments);
   if (arguments.failed()) return {};
   const int64_t elements = int64_t{task.rows} * task.columns, groups = int64_t{task.rows} * task.Groups();

@@ -99,10 +99,10 @@ void Part(void* context, int part, int parts) {
                   part, parts);
         // The last slice's counter is no longer read: everyone has passed the barrier after it.
         if (part == 0) work.next[(slice + 1) % 3].store(0, std::memory_order_relaxed);
-        SharedPool().Barrier(part, parts);
+        if (parts > 1) SharedPool().Barrier(part, parts);
         MultiplySlice(work, work.next[slice % 3], row, row_end, column, column_end, k,
                       k_begin == 0 ? product.beta : T{1});
-        SharedPool().Barrier(part, parts);
+        if (parts > 1) SharedPool().Barrier(part, parts);
       }
     }
   }
@@ -118,10 +118,9 @@ void MirrorPart(T* c, int64_t ldc, int n, int part, int parts) {
         for (int j = across * kBlock; j < std::min((across + 1) * kBlock, i); ++j) c[j * ldc + i] = c[i * ldc + j];
 }
 
-}  // namespace
-
-template <typename T>
-bool Multiply(const KernelTable& table, Workspace& workspace, const Product<T>& product) {
+// Calls `run` with the work once there is memory for it.
+template <typename T, typename Run>
+bool WithWork(const KernelTable& table, Workspace& workspace, const Product<T>& product, const Run& run) {
   const GemmKernels<T>& kernels = KernelsOf<T>(*table.blas);
   const auto panels = [](int count, int at_once, int width) {
     return CeilDivide(std::min(count, at_once), width) * width;
@@ -134,9 +133,22 @@ bool Multiply(const KernelTable& table, Workspace& workspace, const Product<T>& 
   if (memory == nullptr) return false;
 
   Work<T> work{&product, &kernels, reinterpret_cast<T*>(memory), reinterpret_cast<T*>(memory + row_bytes), {0, 0, 0}};
-  const bool alone = int64_t{product.m} * product.n * product.k < kWorthwhile;
-  SharedPool().Run(Part<T>, &work, alone ? 1 : 0);
+  run(work);
   return true;
+}
+
+}  // namespace
+
+template <typename T>
+bool Multiply(const KernelTable& table, Workspace& workspace, const Product<T>& product) {
+  const bool alone = int64_t{product.m} * product.n * product.k < kWorthwhile;
+  return WithWork(table, workspace, product,
+                  [alone](Work<T>& work) { SharedPool().Run(Part<T>, &work, alone ? 1 : 0); });
+}
+
+template <typename T>
+bool MultiplyHere(const KernelTable& table, Workspace& workspace, const Product<T>& product) {
+  return WithWork(table, workspace, product, [](Work<T>& work) { Part<T>(&work, 0, 1); });
 }
 
 template <typename T>
@@ -155,6 +167,7 @@ void MirrorLower(T* c, int64_t ldc, int n) {
 
 template bool Multiply(const KernelTable&, Workspace&, const Product<float>&);
 template bool Multiply(const KernelTable&, Workspace&, const Product<double>&);
+template bool MultiplyHere(const KernelTable&, Workspace&, const Product<float>&);
 template void MirrorLower(float*, int64_t, int);
 template void MirrorLower(double*, int64_t, int);
 

@@ -33,6 +33,10 @@ struct Product {
 template <typename T>
 bool Multiply(const KernelTable& kernels, Workspace& workspace, const Product<T>& product);
 
+// The same on the calling thread alone, which may be one of the pool's.
+template <typename T>
+bool MultiplyHere(const KernelTable& kernels, Workspace& workspace, const Product<T>& product);
+
 // Copies the lower triangle of c [n, n] onto the upper, on the pool.
 template <typename T>
 void MirrorLower(T* c, int64_t ldc, int n);

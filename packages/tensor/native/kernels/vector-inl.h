@@ -228,6 +228,80 @@ float ExpSum(const float* x, float shift, float factor, int n, float* out) {
   return Total(sums);
 }
 
+void SiluGradient(const float* x, const float* dy, int n, float* dx) {
+  Map2(x, dy, n, dx, [](F v, F d) {
+    const F one = Lanes::Set(1);
+    const F share = Lanes::Div(one, Lanes::Add(one, Exp(Lanes::Sub(Lanes::Set(0), v))));
+    return Lanes::Mul(d, Lanes::Mul(share, Lanes::Fma(v, Lanes::Sub(one, share), one)));
+  });
+}
+void GeluGradient(const float* x, const float* dy, int n, float* dx) {
+  Map2(x, dy, n, dx, [](F v, F d) {
+    const F decay = Exp(Lanes::Mul(Lanes::Mul(v, v), Lanes::Set(-0.5f)));
+    const F density = Lanes::Mul(decay, Lanes::Set(0.398942280f));  // 1 / sqrt(2 pi)
+    return Lanes::Mul(d, Lanes::Fma(v, density, NormalShare(v)));
+  });
+}
+void GeluTanhGradient(const float* x, const float* dy, int n, float* dx) {
+  Map2(x, dy, n, dx, [](F v, F d) {
+    const F one = Lanes::Set(1), square = Lanes::Mul(v, v);
+    const F inner = Lanes::Fma(square, Lanes::Set(0.0713548163f), Lanes::Set(1.59576912f));
+    const F share = Lanes::Div(one, Lanes::Add(one, Exp(Lanes::Sub(Lanes::Set(0), Lanes::Mul(inner, v)))));
+    const F slope = Lanes::Fma(square, Lanes::Set(0.214064449f), Lanes::Set(1.59576912f));
+    return Lanes::Mul(d, Lanes::Fma(Lanes::Mul(v, slope), Lanes::Mul(share, Lanes::Sub(one, share)), share));
+  });
+}
+void ReluGradient(const float* x, const float* dy, int n, float* dx) {
+  Map2(x, dy, n, dx, [](F v, F d) { return Lanes::Select(Lanes::Less(Lanes::Set(0), v), d, Lanes::Set(0)); });
+}
+
+float Dot(const float* a, const float* b, int n) {
+  F sums[4] = {Lanes::Set(0), Lanes::Set(0), Lanes::Set(0), Lanes::Set(0)};
+  for (int i = 0, k = 0; i < n; i += 16, k = (k + 1) % 4) {
+    const int width = n - i < 16 ? n - i : 16;
+    const bool whole = width == 16;
+    const F x = whole ? Lanes::Load(a + i) : Lanes::LoadPart(a + i, width, 0);
+    const F y = whole ? Lanes::Load(b + i) : Lanes::LoadPart(b + i, width, 0);
+    sums[k] = Lanes::Fma(x, y, sums[k]);
+  }
+  return Total(sums);
+}
+
+// With the normalised n = (x - mean) / deviation and g = dy weight: dx = (g - mean(g) - n mean(g n)) / deviation, where
+// RMSNorm leaves out both means of single values.
+template <bool centred>
+void NormGradient(const float* x, const float* weight, const float* dy, float epsilon, int n, float* dx) {
+  const float count = static_cast<float>(n), mean = centred ? Sum(x, n) / count : 0;
+  const F center = Lanes::Set(mean);
+  F squares = Lanes::Set(0), slopes = Lanes::Set(0), products = Lanes::Set(0);
+  const auto row = [&](int i, int width, float fill, const float* p) {
+    return width == 16 ? Lanes::Load(p + i) : Lanes::LoadPart(p + i, width, fill);
+  };
+  for (int i = 0; i < n; i += 16) {
+    const int width = n - i < 16 ? n - i : 16;
+    const F distance = Lanes::Sub(row(i, width, mean, x), center);
+    const F g = Lanes::Mul(row(i, width, 0, dy), row(i, width, 0, weight));
+    squares = Lanes::Fma(distance, distance, squares);
+    products = Lanes::Fma(g, distance, products);
+    slopes = Lanes::Add(slopes, g);
+  }
+  const float inverse = 1.0f / __builtin_sqrtf(Lanes::ReduceAdd(squares) / count + epsilon);
+  const F factor = Lanes::Set(inverse);
+  const F slope = Lanes::Set(centred ? Lanes::ReduceAdd(slopes) / count : 0);
+  const F share = Lanes::Set(-Lanes::ReduceAdd(products) / count * inverse * inverse);
+  for (int i = 0; i < n; i += 16) {
+    const int width = n - i < 16 ? n - i : 16;
+    const F distance = Lanes::Sub(row(i, width, mean, x), center);
+    const F g = Lanes::Mul(row(i, width, 0, dy), row(i, width, 0, weight));
+    Lanes::StorePart(dx + i, width, Lanes::Mul(factor, Lanes::Fma(distance, share, Lanes::Sub(g, slope))));
+  }
+}
+
+void SoftmaxGradient(const float* p, float scale, int n, float* g) {
+  const F mean = Lanes::Set(Dot(p, g, n)), factor = Lanes::Set(scale);
+  Map2(p, g, n, g, [&](F share, F d) { return Lanes::Mul(Lanes::Mul(share, Lanes::Sub(d, mean)), factor); });
+}
+
 constexpr VectorKernels kVectorKernels = {
     .rms_norm = RmsNorm,
     .layer_norm = LayerNorm,
@@ -254,6 +328,13 @@ constexpr VectorKernels kVectorKernels = {
     .sum = Sum,
     .exp_sum = ExpSum,
     .at_least = AtLeast,
+    .silu_gradient = SiluGradient,
+    .gelu_gradient = GeluGradient,
+    .gelu_tanh_gradient = GeluTanhGradient,
+    .relu_gradient = ReluGradient,
+    .rms_norm_gradient = NormGradient<false>,
+    .layer_norm_gradient = NormGradient<true>,
+    .softmax_gradient = SoftmaxGradient,
 };
 
 }  // namespace

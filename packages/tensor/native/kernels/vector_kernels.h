@@ -43,6 +43,16 @@ struct VectorKernels {
   float (*exp_sum)(const float* x, float shift, float factor, int n, float* out);
   // The indices, in rising order, of values >= threshold; stops when capacity is full. Returns their number.
   int (*at_least)(const float* x, float threshold, int n, int32_t* indices, int capacity);
+
+  // Backwards: the gradient of x from dy, that of the output.
+  void (*silu_gradient)(const float* x, const float* dy, int n, float* dx);
+  void (*gelu_gradient)(const float* x, const float* dy, int n, float* dx);
+  void (*gelu_tanh_gradient)(const float* x, const float* dy, int n, float* dx);
+  void (*relu_gradient)(const float* x, const float* dy, int n, float* dx);
+  void (*rms_norm_gradient)(const float* x, const float* weight, const float* dy, float epsilon, int n, float* dx);
+  void (*layer_norm_gradient)(const float* x, const float* weight, const float* dy, float epsilon, int n, float* dx);
+  // Of probabilities p = softmax(scale * scores): g holds the gradient of p and is given that of the scores.
+  void (*softmax_gradient)(const float* p, float scale, int n, float* g);
 };
 
 }  // namespace llm

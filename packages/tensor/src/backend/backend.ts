@@ -1,6 +1,7 @@
 import type { BlasCalls } from './blas-calls.ts';
 import type { GrammarCalls } from './grammar-calls.ts';
 import type { MatrixCalls } from './matrix-calls.ts';
+import type { OperatorCalls } from './operator-calls.ts';
 import type { ProbeCalls } from './probe-calls.ts';
 import type { ProgramCalls } from './program-calls.ts';
 import type { StorageCalls } from './storage-calls.ts';
@@ -8,7 +9,7 @@ import type { VectorCalls } from './vector-calls.ts';
 
 /** What native/addon/addon.cc exports, whether compiled to machine code or to WebAssembly. */
 export interface Addon
-  extends StorageCalls, MatrixCalls, ProgramCalls, BlasCalls, ProbeCalls, VectorCalls, GrammarCalls {
+  extends StorageCalls, MatrixCalls, ProgramCalls, BlasCalls, OperatorCalls, ProbeCalls, VectorCalls, GrammarCalls {
   cpuFeatures(): string[];
   kernelTables(): KernelTable[];
   /** `spin`: threads seldom wait for a CPU, so that they may wait actively for each other. */

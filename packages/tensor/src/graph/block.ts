@@ -1,5 +1,6 @@
 import { ShapeMismatchError } from '../errors.ts';
 import type { Product, Step } from '../operators/operator.ts';
+import type { NativeOperators } from '../operators/native.ts';
 import { computeWith, plainProduct } from '../operators/product.ts';
 import { rowCount, type FloatArray, type Tensor } from '../tensor.ts';
 import { evaluateNode, inputsOf, valueOf, weightOf, type Values, type Watch, type Weights } from './evaluate.ts';
@@ -20,6 +21,8 @@ export type Sgemm = (product: {
 export interface HeavyOptions {
   /** Does the matrix products; default the plain ones in JavaScript, which suit tests only. */
   readonly sgemm?: Sgemm;
+  /** Does the products and all other operators, instead of `sgemm`. Values that nobody reads any more go back to its pool. */
+  readonly native?: NativeOperators;
   /** Rejects with the signal's reason between two operators. */
   readonly signal?: AbortSignal;
 }
@@ -64,7 +67,7 @@ export async function evaluateBlock(
   weights: Weights,
   options: BlockOptions = {},
 ): Promise<BlockResult> {
-  const { watch, keep = false } = options;
+  const { watch, keep = false, native } = options;
   const product = productWith(options);
   const values = blockInputs(graph, block, inputs);
   const [first] = inputs;
@@ -81,10 +84,16 @@ export async function evaluateBlock(
     }
     const read = inputsOf(node, values);
     watch?.(node, read);
-    values.set(node, await computeWith(evaluateNode(node, read, step), product));
+    const value = native
+      ? await native.evaluate(node, read, step)
+      : await computeWith(evaluateNode(node, read, step), product);
+    values.set(node, value);
     if (keep) continue;
-    for (const input of node.inputs)
-      if (lastReader.get(input) === node && !outputs.includes(input)) values.delete(input);
+    for (const [i, input] of node.inputs.entries()) {
+      if (lastReader.get(input) !== node || outputs.includes(input)) continue;
+      values.delete(input);
+      if (input.op !== 'weight') native?.arrays.release((read[i] as Tensor).data);
+    }
   }
   return { outputs: outputs.map((node) => valueOf(node, values)), values, step };
 }

@@ -2,12 +2,12 @@ import type { Computation, GradientRequest, Gradients, Step } from '../operators
 import { compute, computeWith } from '../operators/product.ts';
 import { sum } from '../operators/elementwise.ts';
 import { operators } from '../operators/table.ts';
-import type { Tensor } from '../tensor.ts';
+import type { FloatArray, Tensor } from '../tensor.ts';
 import type { OperatorName } from './attributes.ts';
 import { productWith, type BlockResult, type HeavyOptions } from './block.ts';
 import { inputsOf, type Values } from './evaluate.ts';
 import type { Graph } from './graph.ts';
-import type { Node, NodeOf } from './node.ts';
+import type { Node } from './node.ts';
 
 /** Nodes whose gradients are asked for; the way to them is found. */
 export type Wanted = (node: Node) => boolean;
@@ -28,12 +28,15 @@ export function differentiate(
 ): ReadonlyMap<Node, Tensor> {
   const walk = backwards(graph.nodes, values, new Map([[output, seed]]), step, wanted);
   let next = walk.next();
-  while (!next.done) next = walk.next(compute(next.value));
+  while (!next.done) {
+    const { value: work } = next;
+    next = walk.next('terms' in work ? [sum(...work.terms)] : compute(gradientOf(work.node, work.request)));
+  }
   return next.value;
 }
 
 /**
- * Gradients through one decoder block.
+ * Gradients through one decoder block. With `options.native` their memory is its pool's.
  *
  * @param result of `evaluateBlock` with `keep: true`
  * @param outputGradients gradients of the block's outputs, in the order of {@link Graph.blockOutputs}
@@ -63,9 +66,26 @@ export async function differentiateBlock(
     options.wanted ?? ((node) => linearWeights.has(node)),
   );
   let next = walk.next();
-  while (!next.done) next = walk.next(await computeWith(next.value, product));
+  const { native } = options;
+  const made = new Set<FloatArray>();
+  while (!next.done) {
+    const { value: work } = next;
+    let found: Gradients;
+    if ('terms' in work) found = [native ? await native.sum(...work.terms) : sum(...work.terms)];
+    else if (native) found = await native.gradient(work.node.op, work.request);
+    else found = await computeWith(gradientOf(work.node, work.request), product);
+    for (const gradient of found) if (gradient) made.add(gradient.data);
+    next = walk.next(found);
+  }
+  for (const { data } of [...next.value.values(), ...outputGradients]) made.delete(data);
+  for (const data of made) native?.arrays.release(data);
   return next.value;
 }
+
+/** What a step backwards needs done: the gradients of a node's inputs, or the sum of two gradients of one value. */
+type Backwards =
+  | { readonly node: Node; readonly request: GradientRequest<OperatorName> }
+  | { readonly terms: readonly [Tensor, Tensor] };
 
 /** Reverse mode over `nodes`; yields the work of each node and is given its result. */
 function* backwards(
@@ -74,26 +94,23 @@ function* backwards(
   seeds: ReadonlyMap<Node, Tensor>,
   step: Step,
   wanted: Wanted,
-): Generator<Gradients | Computation<Gradients>, ReadonlyMap<Node, Tensor>, Gradients> {
+): Generator<Backwards, ReadonlyMap<Node, Tensor>, Gradients> {
   const needed = neededBy(nodes, wanted);
   const gradients = new Map(seeds);
   for (const node of nodes.toReversed()) {
     const dy = gradients.get(node);
     const ask = node.inputs.map((input) => needed.has(input));
     if (!dy || !ask.includes(true)) continue;
-    const found = yield gradientOf(node, {
-      dy,
-      inputs: inputsOf(node, values),
-      attributes: node.attributes,
-      step,
-      wanted: ask,
-    });
-    found.forEach((dx, i) => {
+    const found = yield {
+      node,
+      request: { dy, inputs: inputsOf(node, values), attributes: node.attributes, step, wanted: ask },
+    };
+    for (const [i, dx] of found.entries()) {
       const input = node.inputs[i];
-      if (!dx || !input || !needed.has(input)) return;
+      if (!dx || !input || !needed.has(input)) continue;
       const before = gradients.get(input);
-      gradients.set(input, before ? sum(before, dx) : dx);
-    });
+      gradients.set(input, before ? ((yield { terms: [before, dx] })[0] as Tensor) : dx);
+    }
     if (!wanted(node)) gradients.delete(node);
   }
   return gradients;
@@ -109,9 +126,6 @@ function neededBy(nodes: readonly Node[], wanted: Wanted): Set<Node> {
   return needed;
 }
 
-function gradientOf<Op extends OperatorName>(
-  node: NodeOf<Op>,
-  request: GradientRequest<Op>,
-): Gradients | Computation<Gradients> {
-  return operators[node.op].gradient?.(request) ?? [];
+function gradientOf(node: Node, request: GradientRequest<OperatorName>): Gradients | Computation<Gradients> {
+  return operators[node.op].gradient?.(request as never) ?? [];
 }

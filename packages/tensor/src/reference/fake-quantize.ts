@@ -1,7 +1,7 @@
-import type { FakeQuantizeArguments, FakeQuantizeBackwardArguments, FakeQuantizeGradients } from '../blas-types.ts';
+import type { FakeQuantization, FakeQuantizeBackwardArguments, FakeQuantizeGradients } from '../blas-types.ts';
 
 /** The weights rounded to their grids, in single precision as the native code computes them. */
-export function fakeQuantize(options: FakeQuantizeArguments): Float32Array {
+export function fakeQuantize(options: FakeQuantization): Float32Array {
   const out = new Float32Array(options.weights.length);
   forEachGroup(options, (group, indices) => {
     const { scale, low, high } = fitGroup(options, group, indices);
@@ -62,7 +62,7 @@ interface Group {
   readonly maximum: number;
 }
 
-function fitGroup(options: FakeQuantizeArguments, group: number, indices: readonly number[]): Group {
+function fitGroup(options: FakeQuantization, group: number, indices: readonly number[]): Group {
   const { bits, scheme, weights, minimumScale, maximumScale } = options;
   const maxCode = 2 ** bits - 1;
   const values = indices.map((i) => weights[i] ?? 0);
@@ -81,14 +81,14 @@ function fitGroup(options: FakeQuantizeArguments, group: number, indices: readon
 }
 
 /** q - zeroPoint before clipping. */
-function code({ weights, rounding }: FakeQuantizeArguments, scale: number, index: number): number {
+function code({ weights, rounding }: FakeQuantization, scale: number, index: number): number {
   if (scale === 0) return 0;
   const ratio = Math.fround((weights[index] ?? 0) / scale);
   return roundEven(rounding ? Math.fround(ratio + (rounding[index] ?? 0)) : ratio);
 }
 
 function forEachGroup(
-  { rows, columns, groupSize }: FakeQuantizeArguments,
+  { rows, columns, groupSize }: FakeQuantization,
   visit: (group: number, indices: readonly number[]) => void,
 ): void {
   const length = groupLength(columns, groupSize);
