@@ -47,12 +47,12 @@ export {
   type ScaleSearchOptions,
 } from './methods/awq.ts';
 export { columnOrders, type ColumnOrder } from './methods/column-order.ts';
-export { gptq, type GptqOptions, type GptqResult } from './methods/gptq.ts';
+export { gptq, SharedFactor, type GptqOptions, type GptqResult } from './methods/gptq.ts';
 export { outputError, rowOutputErrors } from './methods/output-error.ts';
 export { quantize, type QuantizeOptions } from './quantize.ts';
 export type { Progress } from './run.ts';
 export type { CalibrationOptions } from './calibration/options.ts';
-export type { CalibratedOptions } from './methods/calibrated.ts';
+export type { CalibratedOptions, GptqPipelineOptions } from './methods/calibrated.ts';
 export type { AwqOptions } from './methods/awq-block.ts';
 export { findTargets, type Target } from './targets.ts';
 export {
@@ -62,6 +62,7 @@ export {
   type LayerRecipe,
   methodNames,
   methodSteps,
+  roundingMethods,
   type MethodSteps,
   type MethodName,
   type Recipe,
@@ -86,6 +87,7 @@ export type { TuneReport } from './autotune/report/tune-report.ts';
 export type { Trial } from './autotune/trial.ts';
 export {
   signRound,
+  signRoundEfforts,
   type SignRoundEffort,
   type SignRoundOptions,
   type SignRoundResult,

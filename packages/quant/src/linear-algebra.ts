@@ -12,6 +12,12 @@ export async function addGram(gram: Float32Array, x: Float32Array, columns: numb
  */
 export async function inverseFactor(h: Float32Array, n: number): Promise<Float32Array> {
   // Reversing both orders reverses the array.
-  const factor = await cholesky(h.toReversed(), n);
-  return (await invertTriangular(factor, n)).reverse();
+  return inverseFactorOfReversed(h.toReversed(), n);
+}
+
+/** The same from JHJ, in whose memory it is returned. After an error that is undefined. */
+export async function inverseFactorOfReversed(reversed: Float32Array, n: number): Promise<Float32Array> {
+  await cholesky(reversed, n, { inPlace: true });
+  await invertTriangular(reversed, n, { inPlace: true });
+  return reversed.reverse();
 }

@@ -18,6 +18,11 @@ export interface LayerReport {
   readonly relativeError: number;
   /** tr(ΔGΔᵀ) / tr(WGWᵀ): squared error of the layer's outputs on the calibration text, relative to them. Of calibrated methods. */
   readonly outputError?: number;
+  /** The same of plain rounding, on the same input: never smaller. */
+  readonly roundingError?: number;
+  /** Of `signround`: squared error of the block's output, on the text that it is judged by, and the same of plain rounding. */
+  readonly blockError?: number;
+  readonly roundingBlockError?: number;
   /** Damping that GPTQ needed; absent where none helped and the layer was rounded. */
   readonly damping?: number;
   /** Rows where plain rounding was kept because it did better. */

@@ -30,7 +30,10 @@ export interface RunParts {
 }
 
 /** What a method adds to the report on a layer. */
-export type LayerDetails = Pick<LayerReport, 'outputError' | 'damping' | 'guardedRows'>;
+export type LayerDetails = Pick<
+  LayerReport,
+  'outputError' | 'roundingError' | 'blockError' | 'roundingBlockError' | 'damping' | 'guardedRows'
+>;
 
 /** One quantization on its way: where methods read the model and write what they made of it. */
 export class QuantizationRun {

@@ -42,15 +42,19 @@ export interface SyrkArguments {
 export interface CholeskyOptions {
   /** Return U with A = Uᵀ U instead of L with A = L Lᵀ. Default false. */
   readonly upper?: boolean;
+  /** Writes the result over the matrix. After an error what is in it is undefined. Default false. */
+  readonly inPlace?: boolean;
 }
 
 export interface TriangleOptions {
   /** The matrix is upper triangular. Default false: lower. The other triangle is not read. */
   readonly upper?: boolean;
+  /** Writes the result over the matrix. After an error what is in it is undefined. Default false. */
+  readonly inPlace?: boolean;
 }
 
 /** op(T) X = B for a triangular T [n, n]. */
-export interface TriangularSolveArguments<T extends Floats> extends TriangleOptions {
+export interface TriangularSolveArguments<T extends Floats> extends Pick<TriangleOptions, 'upper'> {
   readonly n: number;
   /** Right-hand sides: columns of B and X. */
   readonly columns: number;

@@ -54,10 +54,10 @@ export async function syrk(product: SyrkArguments): Promise<Float32Array> {
  * @throws {@link SingularMatrixError} naming the first row whose pivot is not positive
  */
 export async function cholesky<T extends Floats>(a: T, n: number, options: CholeskyOptions = {}): Promise<T> {
-  checkOptions(options, ['upper'], 'cholesky()');
+  checkOptions(options, ['upper', 'inPlace'], 'cholesky()');
   checkSizes({ n });
   checkLength('a', a, n * n);
-  const factor = a.slice() as T;
+  const factor = options.inPlace ? a : (a.slice() as T);
   await run('cholesky()', (addon, isa) => addon.cholesky(isa, n, factor, options.upper ?? false));
   return factor;
 }
@@ -83,10 +83,10 @@ export async function triangularSolve<T extends Floats>(system: TriangularSolveA
  * @throws {@link SingularMatrixError} if a diagonal element is zero
  */
 export async function invertTriangular<T extends Floats>(a: T, n: number, options: TriangleOptions = {}): Promise<T> {
-  checkOptions(options, ['upper'], 'invertTriangular()');
+  checkOptions(options, ['upper', 'inPlace'], 'invertTriangular()');
   checkSizes({ n });
   checkLength('a', a, n * n);
-  const inverse = a.slice() as T;
+  const inverse = options.inPlace ? a : (a.slice() as T);
   await run('invertTriangular()', (addon, isa) => addon.invertTriangular(isa, n, inverse, options.upper ?? false));
   return inverse;
 }

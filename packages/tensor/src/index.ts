@@ -108,6 +108,7 @@ export { linearWeight, linearsByInput, traceLinears, type LinearGroup } from './
 export { equivalentScales, type EquivalentScale } from './graph/equivalent-scales.ts';
 export { exchangeScales } from './graph/exchange-scales.ts';
 export { computeWith } from './operators/product.ts';
+export { roundColumns, type RoundColumnsArguments } from './round-columns.ts';
 export { ArrayPool } from './operators/array-pool.ts';
 export { addMoments, NativeOperators, signStep } from './operators/native.ts';
 export { operators } from './operators/table.ts';

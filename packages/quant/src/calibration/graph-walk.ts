@@ -1,7 +1,7 @@
 import { NativeOperators, type Graph, type Node, type Tensor, type Weights } from '@llm/tensor';
 import type { TensorStore } from './tensor-store.ts';
 
-/** Called with a value of each batch of sequences. */
+/** Called with a value of each batch of sequences, whose memory is used again later. */
 export type Listen = (value: Tensor, batch: number) => Promise<void> | void;
 
 export interface GraphWalkOptions {
@@ -72,7 +72,7 @@ export class GraphWalk {
     this.#live = live;
   }
 
-  /** Values that somebody still reads, where the walk stands. */
+  /** Values that somebody still reads, where the walk stands. Their memory is used again once it goes on. */
   async read(batch: number, nodes: readonly Node[]): Promise<Tensor[]> {
     const stored = await this.#store.get(batch);
     return nodes.map((node) => {

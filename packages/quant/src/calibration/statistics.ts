@@ -52,12 +52,16 @@ export class StatisticsCollector {
     await addGram(this.#gram, data, this.columns);
   }
 
-  /** @throws CalibrationError if nothing was added */
+  /**
+   * The statistics of what was added, in the collector's own memory: its last call.
+   * @throws CalibrationError if nothing was added
+   */
   finish(): InputStatistics {
     const { columns } = this;
     const tokens = this.#tokens;
     if (tokens === 0) throw new CalibrationError(`${this.#name}: no token reached this layer.`);
-    const gram = this.#gram.map((sum) => sum / tokens);
+    const gram = this.#gram;
+    for (let i = 0; i < gram.length; i++) gram[i] = (gram[i] as number) / tokens;
     const meanSquare = Float32Array.from(this.#squares, (sum) => sum / tokens);
     for (let c = 0; c < columns; c++) gram[c * columns + c] = meanSquare[c] as number;
     return {

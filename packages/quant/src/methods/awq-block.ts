@@ -1,14 +1,32 @@
-import { checkOptions, exchangeScales, linearWeight, type LinearGroup, type Tensor, type Weights } from '@llm/tensor';
+import {
+  checkOptions,
+  exchangeScales,
+  InvalidOptionError,
+  linearWeight,
+  type LinearGroup,
+  type Tensor,
+  type Weights,
+} from '@llm/tensor';
 import type { Block } from '../blocks.ts';
 import type { InputStatistics } from '../calibration/statistics.ts';
 import type { QuantizationRun } from '../run.ts';
-import { scaledStatistics, searchScale, type ScaledLayer } from './awq.ts';
+import { roundScaled, scaledStatistics, searchScale, type ScaleCandidate, type ScaledLayer } from './awq.ts';
+import type { BlockLoss } from './block-loss.ts';
 
 /** Options of the method `awq`. */
 export interface AwqOptions {
   /** Exponents that are tried for each exchange of scales. Default 10. */
   readonly steps?: number;
+  /**
+   * What decides between candidates. `gram`: the summed output error of the linears that an exchange scales, over all tokens.
+   * `block`: the error of the block's output, on some batches, among the candidates that are best by `gram` and all ones. Default
+   * `gram`.
+   */
+  readonly objective?: 'gram' | 'block';
 }
+
+/** Candidates that `block` compares besides all ones. */
+const FINALISTS = 4;
 
 /** A block after its scales were exchanged. */
 export interface ScaledBlock {
@@ -18,15 +36,28 @@ export interface ScaledBlock {
   readonly statistics: ReadonlyMap<LinearGroup, InputStatistics>;
 }
 
-/** AWQ's exchange of scales: all of a block are searched on the block as it is, then carried out together. */
+/** @throws InvalidOptionError */
+export function checkAwqOptions(options: AwqOptions): void {
+  checkOptions(options, ['steps', 'objective'], 'awq');
+  const { objective = 'gram' } = options;
+  if (!objectives.includes(objective)) throw new InvalidOptionError('objective', objective, objectives);
+}
+
+const objectives: readonly string[] = ['gram', 'block'];
+
+/**
+ * AWQ's exchange of scales: all of a block are searched on the block as it is, then carried out together.
+ * @param loss - compares blocks by their outputs; without it the Gram matrices alone decide
+ */
 export async function exchangeByActivations(
   run: QuantizationRun,
   block: Block,
   statistics: ReadonlyMap<LinearGroup, InputStatistics>,
   weights: Weights,
   options: AwqOptions = {},
+  loss?: BlockLoss,
 ): Promise<ScaledBlock> {
-  checkOptions(options, ['steps'], 'awq');
+  const { steps } = options;
   const changed = new Map<string, Tensor>();
   const scaled = new Map(statistics);
   const current: Weights = (name) => changed.get(name) ?? weights(name);
@@ -41,7 +72,9 @@ export async function exchangeByActivations(
       const plan = target && run.plans.get(target);
       return plan ? [{ weights: weights(name).data as Float32Array, grid: plan.grid, name }] : [];
     });
-    const [best] = await searchScale(layers, known, { columns: exchange.columns, ...options });
+    const { columns } = exchange;
+    const candidates = await searchScale(layers, known, { columns, ...(steps !== undefined && { steps }) });
+    const best = loss ? await bestForBlock(loss, candidates, layers, columns, weights) : candidates[0];
     if (!best) continue;
     chosen.set(exchange, best.factors);
     scaled.set(
@@ -56,4 +89,31 @@ export async function exchangeByActivations(
   for (const [exchange, factors] of chosen)
     for (const [name, tensor] of exchangeScales(exchange, factors, current)) changed.set(name, tensor);
   return { weights: changed, statistics: scaled };
+}
+
+/** The candidate with the least error of the block's output when only the layers of this exchange are rounded. */
+async function bestForBlock(
+  loss: BlockLoss,
+  candidates: readonly ScaleCandidate[],
+  layers: readonly ScaledLayer[],
+  columns: Int32Array,
+  weights: Weights,
+): Promise<ScaleCandidate | undefined> {
+  const identity = candidates.find(({ factors }) => factors.every((factor) => factor === 1));
+  const finalists = new Set([...(identity ? [identity] : []), ...candidates.slice(0, FINALISTS)]);
+  const batches = Array.from({ length: loss.batches }, (_, batch) => batch);
+  let best: ScaleCandidate | undefined;
+  let least = Infinity;
+  for (const candidate of finalists) {
+    const rounded = new Map<string, Tensor>();
+    for (const layer of layers) {
+      const data = await roundScaled(layer, candidate.factors, columns);
+      rounded.set(layer.name ?? '', { shape: [data.length / columns.length, columns.length], data });
+    }
+    const error = await loss.mean(batches, (name) => rounded.get(name) ?? weights(name));
+    if (error >= least) continue;
+    least = error;
+    best = candidate;
+  }
+  return best;
 }

@@ -67,23 +67,33 @@ export async function searchScale(
   return candidates.toSorted((a, b) => a.error - b.error);
 }
 
-/** tr(ΔGΔᵀ) of a layer whose columns are scaled, rounded and scaled back. */
-async function scaledError(
+/** A layer's weights whose columns are scaled, rounded and scaled back. */
+export async function roundScaled(
   { weights, grid, name }: ScaledLayer,
   factors: Float32Array,
   columns: Int32Array,
-  gram: Float32Array,
-): Promise<number> {
+): Promise<Float32Array> {
   const count = columns.length;
   const each = Float32Array.from(columns, (factor) => factors[factor] as number);
   const scaled = new Float32Array(weights.length);
   for (let begin = 0; begin < weights.length; begin += count)
     for (let c = 0; c < count; c++) scaled[begin + c] = (weights[begin + c] as number) * (each[c] as number);
-  const difference = await roundToNearest(scaled, count, grid, name);
+  const rounded = await roundToNearest(scaled, count, grid, name);
   for (let begin = 0; begin < weights.length; begin += count)
-    for (let c = 0; c < count; c++)
-      difference[begin + c] = (weights[begin + c] as number) - (difference[begin + c] as number) / (each[c] as number);
-  return (await quadraticForms(difference, gram, count)).reduce((sum, error) => sum + error, 0);
+    for (let c = 0; c < count; c++) rounded[begin + c] = (rounded[begin + c] as number) / (each[c] as number);
+  return rounded;
+}
+
+/** tr(ΔGΔᵀ) of a layer whose columns are scaled, rounded and scaled back. */
+async function scaledError(
+  layer: ScaledLayer,
+  factors: Float32Array,
+  columns: Int32Array,
+  gram: Float32Array,
+): Promise<number> {
+  const difference = await roundScaled(layer, factors, columns);
+  for (let i = 0; i < difference.length; i++) difference[i] = (layer.weights[i] as number) - (difference[i] as number);
+  return (await quadraticForms(difference, gram, columns.length)).reduce((sum, error) => sum + error, 0);
 }
 
 /** Mean over all rows of |w| relative to the largest of its group. */

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, jest, test } from '@jest/globals';
-import { CalibrationError } from '../errors.ts';
+import { CalibrationError, RecipeError } from '../errors.ts';
 import { quantize, type QuantizeOptions } from '../quantize.ts';
 import { randomSource } from '../random.ts';
 import { meanSquare, plainLogits } from '../testing/logits.ts';
@@ -55,7 +55,9 @@ for (const kind of ['llama', 'neox'] as const)
       { method: 'rtn', clipSearch: true },
       { method: 'gptq' },
       { method: 'gptq', gptq: { order: 'activation' } },
+      { method: 'gptq', gptq: { correctInputs: true } },
       { method: 'awq' },
+      { method: 'awq', awq: { objective: 'block', steps: 6 } },
       { method: 'awq+gptq', scheme: 'asym' },
       { method: 'teq', teq: { iterations: 6, learningRate: 0.25 } },
       { method: 'signround', signround: { iterations: 25, learningRate: 0.02 } },
@@ -126,6 +128,26 @@ test('single layers can have their own bits, grid and rounding, or none', async 
   expect(found.has('model.layers.0.self_attn.v_proj.weight')).toBe(false);
 });
 
+test('no layer ends worse than rounded, in what its method minimises', async () => {
+  const model = join(folder, 'llama');
+  for (const options of [
+    { method: 'rtn', clipSearch: true },
+    { method: 'gptq' },
+    { method: 'awq' },
+    { method: 'hqq', scheme: 'min' },
+    { method: 'signround', signround: { iterations: 3, learningRate: 0.3 } },
+  ] as const) {
+    const { layers } = await quantize(model, { ...base, bits: 2, ...options, calibration, output });
+    expect(layers).toHaveLength(14);
+    for (const { outputError, roundingError, blockError, roundingBlockError } of layers) {
+      const [found, rounded] = [outputError ?? blockError, roundingError ?? roundingBlockError];
+      expect(found).toBeGreaterThan(0);
+      expect(found).toBeLessThanOrEqual((rounded as number) * (1 + 1e-6));
+    }
+    await rm(output, { recursive: true });
+  }
+});
+
 test('AWQ scales a layer that is left out along with the others', async () => {
   const model = join(folder, 'llama');
   await quantize(model, { ...base, bits: 8, method: 'awq', calibration, output, skip: ['*.k_proj'] });
@@ -143,4 +165,6 @@ test('no text, too little of it, and odd options are said', async () => {
   await expect(run({})).rejects.toThrow(CalibrationError);
   await expect(run({ calibration: { documents: [[1, 2, 3]] } })).rejects.toThrow('has 3 tokens');
   await expect(run({ calibration: { docs: [] } })).rejects.toThrow('documents');
+  await expect(run({ calibration, method: 'awq', awq: { objective: 'blok' } })).rejects.toThrow('objective=blok');
+  await expect(run({ calibration, method: 'awq+gptq', gptq: { correctInputs: true } })).rejects.toThrow(RecipeError);
 });

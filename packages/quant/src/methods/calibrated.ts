@@ -3,19 +3,30 @@ import { exchangedWeights, type Block } from '../blocks.ts';
 import { GraphWalk } from '../calibration/graph-walk.ts';
 import { StatisticsCollector, type InputStatistics } from '../calibration/statistics.ts';
 import { TensorStore } from '../calibration/tensor-store.ts';
+import { RecipeError } from '../errors.ts';
 import { dequantizeMatrix, type QuantizedMatrix } from '../quantized-matrix.ts';
 import type { MethodSteps } from '../recipe.ts';
 import type { QuantizationRun } from '../run.ts';
-import { exchangeByActivations, type AwqOptions } from './awq-block.ts';
+import { checkAwqOptions, exchangeByActivations, type AwqOptions } from './awq-block.ts';
 import { BlockLoss, type BlockBatch } from './block-loss.ts';
-import type { GptqOptions } from './gptq.ts';
+import { SharedFactor, type GptqOptions } from './gptq.ts';
+import { InputErrorCollector } from './input-error.ts';
 import { roundLinear } from './round-linear.ts';
 import { signRound, type SignRoundOptions } from './signround.ts';
 import { trainScales, type TeqOptions } from './teq.ts';
 
+/** Options of the method `gptq` on a whole model. */
+export interface GptqPipelineOptions extends Omit<GptqOptions, 'inputError' | 'shared' | 'name' | 'clipSearch'> {
+  /**
+   * Lets every layer make up for what the errors before it did to its input (GPTAQ, Li et al. 2025): the text runs through the
+   * model as it was as well. For the method `gptq` alone. Default false.
+   */
+  readonly correctInputs?: boolean;
+}
+
 /** Settings of the calibrated methods. */
 export interface CalibratedOptions {
-  readonly gptq?: GptqOptions;
+  readonly gptq?: GptqPipelineOptions;
   readonly awq?: AwqOptions;
   readonly teq?: TeqOptions;
   readonly signround?: SignRoundOptions;
@@ -35,8 +46,14 @@ export async function quantizeCalibrated(
   options: CalibratedOptions,
 ): Promise<void> {
   const { memory = 2 ** 30 } = options;
+  checkAwqOptions(options.awq ?? {});
   const trains = steps.transform === 'teq' || steps.rounding === 'signround';
-  const scouts = steps.transform !== undefined || trains;
+  const corrects = options.gptq?.correctInputs === true;
+  if (corrects && (steps.transform !== undefined || steps.rounding !== 'gptq'))
+    throw new RecipeError(
+      '`gptq.correctInputs` compares with the inputs of the model as it was: use it with method gptq.',
+    );
+  const scouts = steps.transform !== undefined || trains || corrects;
   const inOrder = trains || !scouts || steps.rounding === 'gptq';
   const passes = (scouts ? 1 : 0) + (inOrder ? 1 : 0);
   await using before = new TensorStore(memory / passes);
@@ -57,13 +74,16 @@ export async function quantizeCalibrated(
     }
     let statistics: ReadonlyMap<LinearGroup, InputStatistics> | undefined;
     if (scout && steps.transform === 'awq') statistics = await exchangeByAwq(run, scout, block, weights, options);
-    else await scout?.advance(block.end, (name) => weights.get(name));
+    else if (!corrects) await scout?.advance(block.end, (name) => weights.get(name));
     if (scout && walk && trains) await train(run, scout, walk, block, weights, steps, options);
-    if (walk) await roundInOrder(run, walk, block, weights, options);
+    if (walk) await roundInOrder(run, walk, block, weights, options, corrects ? scout : undefined);
     else for (const [group, known] of statistics ?? []) await roundGroup(run, group, known, weights, options);
     await weights.writeChanged();
   }
 }
+
+/** Batches on which AWQ compares the outputs of a block. */
+const JUDGED_BATCHES = 4;
 
 /** Tokens of a training step: up to 8 sequences, fewer where that leaves too few steps between two passes over the text. */
 function trainingBatch(sequences: readonly Int32Array[]): number {
@@ -111,11 +131,12 @@ async function train(
     grid: plan.grid,
   }));
   if (linears.length === 0) return;
-  const { matrices } = await signRound(loss, linears, (name) => weights.get(name), options.signround);
+  const trainedBlock = await signRound(loss, linears, (name) => weights.get(name), options.signround);
   for (const { name, target } of trained) {
-    const matrix = matrices.get(name);
+    const matrix = trainedBlock.matrices.get(name);
     if (!matrix) continue;
-    await run.writeMatrix(target, matrix, weights.get(name).data as Float32Array);
+    const details = { blockError: trainedBlock.loss, roundingBlockError: trainedBlock.roundingLoss };
+    await run.writeMatrix(target, matrix, weights.get(name).data as Float32Array, details);
     weights.setQuantized(name, matrix);
   }
 }
@@ -128,26 +149,62 @@ async function exchangeByAwq(
   weights: BlockWeights,
   options: CalibratedOptions,
 ): Promise<ReadonlyMap<LinearGroup, InputStatistics>> {
+  const { graph } = run;
   const statistics = new Map<LinearGroup, InputStatistics>();
+  const judged: (Pick<BlockBatch, 'inputs'> & { readonly batch: number })[] = [];
+  if (options.awq?.objective === 'block') {
+    await walk.advance(block.begin, (name) => run.weight(name));
+    // As many batches as are soon computed, spread over the text.
+    const step = Math.ceil(walk.batches / JUDGED_BATCHES);
+    for (let batch = 0; batch < walk.batches; batch += step)
+      judged.push({ batch, inputs: (await walk.read(batch, graph.blockInputs(block.index))).map(copyOf) });
+  }
   for (const group of block.groups) statistics.set(group, await listen(run, walk, group, weights));
   await walk.advance(block.end, (name) => weights.get(name));
-  const scaled = await exchangeByActivations(run, block, statistics, (name) => weights.get(name), options.awq);
+  const load = async (index: number): Promise<BlockBatch> => {
+    const { batch, inputs } = judged[index] as (typeof judged)[number];
+    const targets = await walk.read(batch, graph.blockOutputs(block.index));
+    return { inputs, targets, sequences: walk.sequenceLengths(batch) };
+  };
+  const loss = judged.length === 0 ? undefined : new BlockLoss(graph, block.index, judged.length, load, run.signal);
+  const scaled = await exchangeByActivations(run, block, statistics, (name) => weights.get(name), options.awq, loss);
   for (const [name, tensor] of scaled.weights) weights.set(name, tensor);
   return scaled.statistics;
 }
 
-/** GPTQ and plain rounding: each group of linears with the statistics of its input behind everything quantized before. */
+/** For a value that is read after the walk has gone on, which uses its memory again. */
+function copyOf({ shape, data }: Tensor): Tensor {
+  return { shape, data: data.slice() };
+}
+
+/**
+ * GPTQ and plain rounding: each group of linears with the statistics of its input behind everything quantized before.
+ * @param original - runs through the model as it was, where inputs are compared with it
+ */
 async function roundInOrder(
   run: QuantizationRun,
   walk: GraphWalk,
   block: Block,
   weights: BlockWeights,
   options: CalibratedOptions,
+  original: GraphWalk | undefined,
 ): Promise<void> {
   for (const group of block.groups) {
     const statistics = await listen(run, walk, group, weights);
-    await roundGroup(run, group, statistics, weights, options);
+    let inputError: Float32Array | undefined;
+    if (original) {
+      await original.advance(group.linears[0], (name) => run.weight(name));
+      const collector = new InputErrorCollector(statistics.columns);
+      for (let batch = 0; batch < walk.batches; batch++) {
+        const [exact] = await original.read(batch, [group.input]);
+        const [now] = await walk.read(batch, [group.input]);
+        if (exact && now) await collector.add(exact, now);
+      }
+      inputError = collector.finish();
+    }
+    await roundGroup(run, group, statistics, weights, options, inputError);
   }
+  await original?.advance(block.end, (name) => run.weight(name));
   await walk.advance(block.end, (name) => weights.get(name));
 }
 
@@ -176,14 +233,17 @@ async function roundGroup(
   statistics: InputStatistics,
   weights: BlockWeights,
   options: CalibratedOptions,
+  inputError?: Float32Array,
 ): Promise<void> {
+  const { correctInputs: _, ...settings } = options.gptq ?? {};
+  const gptq: GptqOptions = { ...settings, shared: new SharedFactor(), ...(inputError && { inputError }) };
   for (const linear of group.linears) {
     const { name } = linearWeight(linear).attributes;
     const target = run.targets.get(name);
     const plan = target && run.plans.get(target);
     if (!target || !plan || plan.method === 'signround') continue;
     const original = weights.get(name).data as Float32Array;
-    const { matrix, details } = await roundLinear(original, statistics, plan, name, options.gptq);
+    const { matrix, details } = await roundLinear(original, statistics, plan, name, gptq);
     await run.writeMatrix(target, matrix, original, details);
     weights.setQuantized(name, matrix);
   }

@@ -1,22 +1,19 @@
-import { checkOptions, InvalidOptionError, sgemm, ShapeMismatchError, SingularMatrixError } from '@llm/tensor';
-import { clipRatios, fitGroupBySearch, type ClipSearch } from '../clip-search.ts';
 import {
-  decode,
-  encode,
-  fitGroup,
-  groupCount,
-  groupLength,
-  validateGrid,
-  type Grid,
-  type GroupParameters,
-} from '../grid.ts';
-import { inverseFactor } from '../linear-algebra.ts';
+  checkOptions,
+  InvalidOptionError,
+  roundColumns,
+  sgemm,
+  ShapeMismatchError,
+  SingularMatrixError,
+} from '@llm/tensor';
+import { clipRatios, fitGroupBySearch, type ClipSearch } from '../clip-search.ts';
+import { fitGroup, groupCount, groupLength, validateGrid, type Grid, type GroupParameters } from '../grid.ts';
+import { inverseFactorOfReversed } from '../linear-algebra.ts';
 import {
   checkWeights,
   dequantizeMatrix,
   emptyMatrix,
   quantizeMatrix,
-  readGroup,
   writeGroup,
   type QuantizedMatrix,
 } from '../quantized-matrix.ts';
@@ -45,6 +42,8 @@ export interface GptqOptions {
   readonly inputError?: Float32Array;
   /** How much of that correction is applied; default 0.25. */
   readonly inputErrorWeight?: number;
+  /** Shares the factor of G between calls with the same G. Default: each call makes its own. */
+  readonly shared?: SharedFactor;
   /** Names the matrix in errors. */
   readonly name?: string;
 }
@@ -89,7 +88,7 @@ export async function gptq(
   grid: Grid,
   options: GptqOptions = {},
 ): Promise<GptqResult> {
-  checkOptions(options, [...gptqOptions, 'inputError', 'name'], 'gptq()');
+  checkOptions(options, [...gptqOptions, 'inputError', 'shared', 'name'], 'gptq()');
   validateGrid(grid);
   const { order = 'group-aware', damping = 0.05, guard = true, name = 'weights', clipSearch = false } = options;
   if (!columnOrders.includes(order)) throw new InvalidOptionError('order', order, columnOrders);
@@ -109,7 +108,7 @@ export async function gptq(
   const roundingError = sum(roundingErrors);
 
   const permutation = orderColumns(order, grid, diagonal);
-  const factored = await factor(permute(gram, permutation), columns, damping);
+  const factored = await (options.shared ?? new SharedFactor()).of(gram, permutation, damping);
   if (!factored)
     return {
       matrix: rounded,
@@ -154,14 +153,14 @@ interface Problem {
   readonly blockSize: number;
 }
 
-/** The loop over columns, in blocks: inside a block row by row here, beyond it by one matrix product. */
+/** The loop over columns, in blocks: inside a block column by column, beyond it by one matrix product. */
 async function compensate(
   problem: Problem,
   weights: Float32Array,
 ): Promise<{ readonly matrix: QuantizedMatrix; readonly dampedError: number }> {
   const { rows, columns, grid, permutation, inverse, correction } = problem;
   const matrix = problem.fixed ? structuredClone(problem.fixed) : emptyMatrix(grid, rows, columns);
-  let dampedError = 0;
+  const length = groupLength(grid, columns);
   const live = new Float32Array(weights.length);
   for (let row = 0; row < rows; row++)
     for (let i = 0; i < columns; i++)
@@ -170,28 +169,35 @@ async function compensate(
           ? 0
           : (weights[row * columns + (permutation[i] as number)] as number);
 
+  const squares = new Float64Array(rows);
   for (let begin = 0; begin < columns;) {
     const end = blockEnd(problem, begin);
-    const width = end - begin;
-    const errors = new Float32Array(rows * width);
-    const values = correction && new Float32Array(rows * width);
-    for (let row = 0; row < rows; row++)
-      dampedError += roundRow(problem, matrix, live, errors, values, row, begin, end);
+    const errors = new Float32Array(rows * (end - begin));
+    const values = correction && new Float32Array(rows * (end - begin));
+    for (let first = begin; first < end;) {
+      const next = problem.fixed ? end : Math.min(end, (Math.floor(first / length) + 1) * length);
+      // Groups stay whole in the orders that fit on the way: a group begins where the last one was complete.
+      if (!problem.fixed && first % length === 0) fitGroups(problem, matrix, live, first);
+      await roundColumns({
+        ...{ rows, columns, begin: first, end: next, stop: end, block: begin },
+        ...{ live, inverse, correction, permutation, groupLength: length, bits: grid.bits },
+        scales: matrix.scales,
+        zeroPoints: grid.scheme === 'sym' ? undefined : matrix.zeroPoints,
+        minima: matrix.minima,
+        codes: matrix.codes,
+        errors,
+        values,
+        squares,
+      });
+      first = next;
+    }
     if (end < columns) {
-      await subtractProduct(live, errors, inverse, columns, begin, end);
-      if (correction && values)
-        await subtractProduct(
-          live,
-          values.map((v) => -v),
-          correction,
-          columns,
-          begin,
-          end,
-        );
+      await addProduct(live, errors, inverse, columns, begin, end, -1);
+      if (correction && values) await addProduct(live, values, correction, columns, begin, end, 1);
     }
     begin = end;
   }
-  return { matrix, dampedError };
+  return { matrix, dampedError: sum(squares) };
 }
 
 /** The end of a block: no later than `blockSize`, and at the start of a group that would not fit as a whole. */
@@ -203,105 +209,92 @@ function blockEnd({ columns, grid, blockSize, fixed }: Problem, begin: number): 
   return lastStart > begin ? lastStart : end;
 }
 
-/** Rounds the columns of a block in one row; returns the sum of their squared errors in units of the factor's diagonal. */
-function roundRow(
-  { columns, grid, permutation, inverse, correction, diagonal, ratios, fixed }: Problem,
+/** Fits the grids of all rows' groups that begin at a place in the order, on the weights as they are. */
+function fitGroups(
+  { rows, columns, grid, permutation, diagonal, ratios }: Problem,
   matrix: QuantizedMatrix,
   live: Float32Array,
-  errors: Float32Array,
-  values: Float32Array | undefined,
-  row: number,
-  begin: number,
-  end: number,
-): number {
+  first: number,
+): void {
   const length = groupLength(grid, columns);
   const groups = groupCount(grid, columns);
-  const maxCode = 2 ** grid.bits - 1;
+  const index = Math.floor((permutation[first] as number) / length);
+  const width = Math.min(length, columns - first);
+  const importance = Float32Array.from(
+    { length: width },
+    (_, c) => diagonal[permutation[first + c] as number] as number,
+  );
   const group: GroupParameters = { scale: 0, zeroPoint: 0, minimum: 0 };
-  const start = row * columns;
-  let known = -1;
-  let squares = 0;
-  for (let i = begin; i < end; i++) {
-    const column = permutation[i] as number;
-    const index = Math.floor(column / length);
-    if (fixed && index !== known) readGroup(fixed, row * groups + index, group);
-    else if (!fixed && (i === begin || i % length === 0)) {
-      // Groups stay whole in these orders: a group begins where the last one was complete.
-      if (i % length === 0) {
-        const stop = start + Math.min(i + length, columns);
-        if (ratios) {
-          const importance = Float32Array.from(
-            { length: stop - start - i },
-            (_, c) => diagonal[permutation[i + c] as number] as number,
-          );
-          fitGroupBySearch(grid, ratios, live, start + i, stop, group, importance, 0);
-        } else fitGroup(grid, live, start + i, stop, group);
-        writeGroup(matrix, row * groups + index, group);
-      } else readGroup(matrix, row * groups + index, group);
-    }
-    known = index;
-    const w = live[start + i] as number;
-    const code = encode(maxCode, group, w);
-    matrix.codes[start + column] = code;
-    const error = (w - decode(group, code)) / (inverse[i * columns + i] as number);
-    errors[row * (end - begin) + i - begin] = error;
-    squares += error * error;
-    const factors = i * columns;
-    for (let j = i + 1; j < end; j++)
-      live[start + j] = (live[start + j] as number) - error * (inverse[factors + j] as number);
-    if (correction && values) {
-      values[row * (end - begin) + i - begin] = w;
-      for (let j = i + 1; j < end; j++)
-        live[start + j] = (live[start + j] as number) + w * (correction[factors + j] as number);
-    }
+  for (let row = 0; row < rows; row++) {
+    const begin = row * columns + first;
+    if (ratios) fitGroupBySearch(grid, ratios, live, begin, begin + width, group, importance, 0);
+    else fitGroup(grid, live, begin, begin + width, group);
+    writeGroup(matrix, row * groups + index, group);
   }
-  return squares;
 }
 
-/** live[:, end:] -= left · factors[begin:end, end:] */
-async function subtractProduct(
+/** live[:, end:] += factor left · factors[begin:end, end:] */
+async function addProduct(
   live: Float32Array,
   left: Float32Array,
   factors: Float32Array,
   columns: number,
   begin: number,
   end: number,
+  factor: 1 | -1,
 ): Promise<void> {
   const k = end - begin;
   const n = columns - end;
   const m = live.length / columns;
   const b = new Float32Array(k * n);
   for (let i = 0; i < k; i++) b.set(factors.subarray((begin + i) * columns + end, (begin + i + 1) * columns), i * n);
-  const product = await sgemm({ m, n, k, a: left, b });
+  const product = await sgemm({ m, n, k, a: left, b, alpha: factor });
   for (let row = 0; row < m; row++)
     for (let j = 0; j < n; j++) {
       const at = row * columns + end + j;
-      live[at] = (live[at] as number) - (product[row * n + j] as number);
+      live[at] = (live[at] as number) + (product[row * n + j] as number);
     }
 }
 
-/** The damped factor of G; more damping where it is needed, undefined where nothing helps. */
-async function factor(
-  gram: Float32Array,
-  columns: number,
-  damping: number,
-): Promise<{ readonly inverse: Float32Array; readonly damping: number } | undefined> {
-  const diagonal = Array.from({ length: columns }, (_, c) => gram[c * columns + c] as number);
-  const mean = diagonal.reduce((total, value) => total + value, 0) / columns;
-  const largest = Math.max(...diagonal);
+interface Factor {
+  readonly inverse: Float32Array;
+  readonly damping: number;
+}
+
+/** Keeps the factor of one Gram matrix, for all the linears that read its input. */
+export class SharedFactor {
+  #key: string | undefined;
+  #factor: Factor | undefined;
+
+  async of(gram: Float32Array, permutation: Int32Array, damping: number): Promise<Factor | undefined> {
+    const key = `${damping}:${permutation.join()}`;
+    if (this.#key !== key) this.#factor = await factor(gram, permutation, damping);
+    this.#key = key;
+    return this.#factor;
+  }
+}
+
+/** The damped factor of G in the order of the permutation; more damping where it is needed, undefined where nothing helps. */
+async function factor(gram: Float32Array, permutation: Int32Array, damping: number): Promise<Factor | undefined> {
+  const columns = permutation.length;
+  // The factorization wants the last column first.
+  const reversed = permutation.toReversed();
+  const diagonal = Float32Array.from(reversed, (c) => gram[c * columns + c] as number);
+  const mean = sum(Float64Array.from(diagonal)) / columns;
+  const largest = diagonal.reduce((a, b) => Math.max(a, b), 0);
   if (!(mean > 0) || !Number.isFinite(mean)) return undefined;
   const attempts: number[] = [];
   for (let extra = damping; extra < 1; extra = extra < 0.1 ? extra + DAMPING_STEP : extra * 1.5) attempts.push(extra);
   const floors = Array.from({ length: DAMPING_FLOORS }, (_, k) => 1 + (1e-6 * 10 ** k * largest) / mean);
   for (const extra of [...attempts, ...floors]) {
-    const damped = gram.slice();
+    const damped = permute(gram, reversed);
     for (let c = 0; c < columns; c++) {
       const value = diagonal[c] as number;
       // A dead column has no say in the others.
       damped[c * columns + c] = (value === 0 ? mean : value) + extra * mean;
     }
     try {
-      return { inverse: await inverseFactor(damped, columns), damping: extra };
+      return { inverse: await inverseFactorOfReversed(damped, columns), damping: extra };
     } catch (error) {
       if (!(error instanceof SingularMatrixError)) throw error;
     }

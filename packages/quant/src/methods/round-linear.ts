@@ -24,32 +24,36 @@ export async function roundLinear(
   const { columns, gram } = statistics;
   const { grid, clipSearch } = plan;
   const rows = weights.length / columns;
+  const whole = await outputError(weights, new Float32Array(weights.length), gram, columns);
+  const relative = (error: number): number => (whole === 0 ? 0 : error / whole);
   if (plan.method === 'gptq') {
-    const { matrix, damping, guardedRows } = await gptq(weights, gram, grid, { ...options, clipSearch, name });
-    const error = await relativeError(weights, matrix, gram, columns);
-    return { matrix, details: { outputError: error, guardedRows, ...(Number.isFinite(damping) && { damping }) } };
+    const found = await gptq(weights, gram, grid, { ...options, clipSearch, name });
+    const { matrix, damping, guardedRows } = found;
+    return {
+      matrix,
+      details: {
+        outputError: relative(found.outputError),
+        roundingError: relative(found.roundingError),
+        guardedRows,
+        ...(Number.isFinite(damping) && { damping }),
+      },
+    };
   }
   const plain = quantizeMatrix(weights, rows, columns, grid, { name });
+  const plainErrors = await rowOutputErrors(weights, dequantizeMatrix(plain), gram, columns);
+  const roundingError = relative(sum(plainErrors));
   if (plan.method !== 'hqq' && clipSearch === false)
-    return { matrix: plain, details: { outputError: await relativeError(weights, plain, gram, columns) } };
+    return { matrix: plain, details: { outputError: roundingError, roundingError } };
   const matrix =
     plan.method === 'hqq'
       ? hqq(weights, rows, columns, grid, { name })
       : await quantizeByGram(weights, rows, columns, grid, gram, clipSearch === true ? {} : clipSearch || {}, name);
   // A search looks at one group at a time; together its choices can be worse than none, in a row here and there.
   const errors = await rowOutputErrors(weights, dequantizeMatrix(matrix), gram, columns);
-  const plainErrors = await rowOutputErrors(weights, dequantizeMatrix(plain), gram, columns);
   const guardedRows = keepBetterRows(matrix, errors, plain, plainErrors);
-  return { matrix, details: { outputError: await relativeError(weights, matrix, gram, columns), guardedRows } };
+  return { matrix, details: { outputError: relative(sum(errors)), roundingError, guardedRows } };
 }
 
-/** tr(ΔGΔᵀ) / tr(WGWᵀ): the error of the outputs relative to the outputs. */
-async function relativeError(
-  weights: Float32Array,
-  matrix: QuantizedMatrix,
-  gram: Float32Array,
-  columns: number,
-): Promise<number> {
-  const whole = await outputError(weights, new Float32Array(weights.length), gram, columns);
-  return whole === 0 ? 0 : (await outputError(weights, dequantizeMatrix(matrix), gram, columns)) / whole;
+function sum(values: Float64Array): number {
+  return values.reduce((total, value) => total + value, 0);
 }

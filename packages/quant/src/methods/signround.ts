@@ -48,6 +48,8 @@ const efforts: Readonly<Record<SignRoundEffort, { readonly iterations: number; r
   best: { iterations: 1000 },
 };
 
+export const signRoundEfforts: readonly SignRoundEffort[] = ['light', 'default', 'best'];
+
 /** A linear whose rounding is trained. */
 export interface TrainedLinear {
   /** Of its weight. */

@@ -33,11 +33,19 @@ const neox = {
   eos_token_id: 1,
 };
 
+/** A weight on its way into a model. */
+export interface TinyWeight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
 /** Writes a model of two small random blocks whose inputs have channels of different sizes, as trained ones have. */
 export async function writeTinyModel(
   folder: string,
   kind: 'llama' | 'neox' = 'llama',
   changes: object = {},
+  changeWeight?: (weight: TinyWeight) => void,
 ): Promise<void> {
   const config = { ...(kind === 'llama' ? llama : neox), ...changes };
   const { graph } = architectureOf(config).build(config);
@@ -53,6 +61,7 @@ export async function writeTinyModel(
       if (norm && !bias) return 1 + 8 * Math.max(0, normal) ** 3;
       return bias ? 0.1 * normal : normal / 6;
     });
+    changeWeight?.({ name, shape, values });
     return [{ name, dtype: 'F32' as const, shape, data: () => new Uint8Array(values.buffer) }];
   });
   await writeFile(join(folder, 'config.json'), JSON.stringify(config));

@@ -6,6 +6,7 @@
 #include "addon/background.h"
 #include "addon/bindings.h"
 #include "addon/task_arguments.h"
+#include "blas/compensate.h"
 #include "kernels/vector_kernels.h"
 #include "operators/causal_attention.h"
 #include "operators/rows.h"
@@ -171,6 +172,44 @@ Napi::Value AddMomentsCall(const Napi::CallbackInfo& info) {
   return Start(info, arguments, [=] { AddMoments(x, all / columns, static_cast<int>(columns), absolute, squares); });
 }
 
+// (rows, columns, begin, end, stop, block, group, maxCode, live, inverse, correction or undefined, permutation, scales,
+//  zeroPoints or undefined, minima or undefined, codes, errors, values or undefined, squares): promise
+Napi::Value RoundColumnsCall(const Napi::CallbackInfo& info) {
+  TaskArguments arguments(info);
+  Compensation task{};
+  task.rows = arguments.Size();
+  task.columns = arguments.Size();
+  task.begin = static_cast<int>(arguments.Number());
+  task.end = static_cast<int>(arguments.Number());
+  task.stop = static_cast<int>(arguments.Number());
+  task.block = static_cast<int>(arguments.Number());
+  task.group = arguments.Size();
+  task.max_code = arguments.Size();
+  if (arguments.failed()) return {};
+  if (task.block < 0 || task.begin < task.block || task.end < task.begin || task.stop < task.end ||
+      task.columns < task.stop || task.max_code > 255)
+    arguments.RejectShape();
+  const int64_t all = int64_t{task.rows} * task.columns, square = int64_t{task.columns} * task.columns;
+  const int64_t groups = int64_t{task.rows} * ((task.columns + task.group - 1) / task.group);
+  const int64_t block = int64_t{task.rows} * (task.stop - task.block);
+  task.live = arguments.Array<float>(all);
+  task.inverse = arguments.Array<float>(square);
+  task.correction = arguments.OptionalArray<float>(square);
+  task.permutation = arguments.Array<int32_t>(task.columns);
+  task.scales = arguments.Array<float>(groups);
+  task.zero_points = arguments.OptionalArray<uint8_t>(groups);
+  task.minima = arguments.OptionalArray<float>(groups);
+  task.codes = arguments.Array<uint8_t>(all);
+  task.errors = arguments.Array<float>(block);
+  task.values = arguments.OptionalArray<float>(block);
+  task.squares = arguments.Array<double>(task.rows);
+  if (arguments.failed()) return {};
+  if ((task.values == nullptr) != (task.correction == nullptr)) arguments.RejectShape();
+  for (int i = 0; i < task.columns; ++i)
+    if (task.permutation[i] < 0 || task.permutation[i] >= task.columns) arguments.RejectShape();
+  return Start(info, arguments, [=] { RoundColumns(task); });
+}
+
 struct AttentionArguments {
   CausalAttention task{};
   int64_t queries = 0, keys = 0;  // values of all tokens
@@ -242,6 +281,7 @@ void DefineOperators(Napi::Env env, Napi::Object exports) {
   exports.Set("addBias", Napi::Function::New(env, AddBiasCall, "addBias"));
   exports.Set("signStep", Napi::Function::New(env, SignStepCall, "signStep"));
   exports.Set("addMoments", Napi::Function::New(env, AddMomentsCall, "addMoments"));
+  exports.Set("roundColumns", Napi::Function::New(env, RoundColumnsCall, "roundColumns"));
   exports.Set("causalAttention", Napi::Function::New(env, CausalAttentionCall, "causalAttention"));
   exports.Set("causalAttentionBackward",
               Napi::Function::New(env, CausalAttentionBackwardCall, "causalAttentionBackward"));

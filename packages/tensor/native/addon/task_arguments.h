@@ -68,6 +68,7 @@ class TaskArguments {
     const Napi::Value value = info_[next_++];
     constexpr napi_typedarray_type kType = std::is_same_v<T, double>    ? napi_float64_array
                                            : std::is_same_v<T, int32_t> ? napi_int32_array
+                                           : std::is_same_v<T, uint8_t> ? napi_uint8_array
                                                                         : napi_float32_array;
     if (failed_) return nullptr;
     if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != kType ||
@@ -81,11 +82,14 @@ class TaskArguments {
 
   void RejectShape() { Reject("SHAPE_MISMATCH", "an array is not of the length or type that its matrix needs"); }
 
-  float* OptionalFloats(int64_t length) {
-    if (!info_[next_].IsUndefined()) return Array<float>(length);
+  template <typename T>
+  T* OptionalArray(int64_t length) {
+    if (!info_[next_].IsUndefined()) return Array<T>(length);
     ++next_;
     return nullptr;
   }
+
+  float* OptionalFloats(int64_t length) { return OptionalArray<float>(length); }
 
  private:
   void Reject(const char* code, const char* message) {

@@ -97,6 +97,9 @@ void ForGroups(const FakeQuantization& task, int part, int parts, const Visit& v
     }
 }
 
+// 1 where waking other threads costs more than they help, 0 for all.
+int PartsFor(const FakeQuantization& task) { return int64_t{task.rows} * task.columns < 1 << 13 ? 1 : 0; }
+
 float ScaleOf(const float* scales, int64_t group) { return scales == nullptr ? 1.0f : scales[group]; }
 
 const float* From(const float* rounding, int64_t first) { return rounding == nullptr ? nullptr : rounding + first; }
@@ -117,7 +120,7 @@ void FakeQuantize(const FakeQuantization& task, float* out) {
       Forward(grid, w, From(task->rounding, first), count, out + first);
     });
   };
-  SharedPool().Run(job, &context);
+  SharedPool().Run(job, &context, PartsFor(task));
 }
 
 void FakeQuantizeBackward(const FakeQuantization& task, const float* gradient, float* of_rounding,
@@ -140,7 +143,7 @@ void FakeQuantizeBackward(const FakeQuantization& task, const float* gradient, f
       it.of_maximum_scale[group] = scales.of_maximum_scale;
     });
   };
-  SharedPool().Run(job, &context);
+  SharedPool().Run(job, &context, PartsFor(task));
 }
 
 }  // namespace llm

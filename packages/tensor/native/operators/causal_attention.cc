@@ -12,6 +12,9 @@
 namespace llm {
 namespace {
 
+// Below this many multiplications waking other threads costs more than they help.
+constexpr int64_t kWorthwhile = int64_t{1} << 18;
+
 // What one thread needs, kept from one call to the next.
 struct Space {
   Workspace packing, scores;
@@ -43,7 +46,10 @@ std::vector<Unit> UnitsOf(const CausalAttention& task) {
 template <typename Visit>
 bool ForUnits(const CausalAttention& task, const Visit& visit) {
   const std::vector<Unit> units = UnitsOf(task);
-  const int parts = std::max(1, std::min<int>(SharedPool().parts(), static_cast<int>(units.size())));
+  int64_t multiplications = 0;
+  for (const Unit& unit : units) multiplications += int64_t{unit.length} * unit.length * task.head_dim;
+  const int wanted = multiplications < kWorthwhile ? 1 : SharedPool().parts();
+  const int parts = std::max(1, std::min<int>(wanted, static_cast<int>(units.size())));
   while (Spaces().size() < static_cast<size_t>(parts)) Spaces().push_back(std::make_unique<Space>());
   struct Context {
     const std::vector<Unit>* units;

@@ -34,6 +34,27 @@ export interface OperatorCalls {
   signStep(gradient: Float32Array, rate: number, low: number, high: number, values: Float32Array): Promise<void>;
   /** Adds to sums of |x| and x² per column. */
   addMoments(x: Float32Array, absolute: Float64Array, squares: Float64Array): Promise<void>;
+  roundColumns(
+    rows: number,
+    columns: number,
+    begin: number,
+    end: number,
+    stop: number,
+    block: number,
+    group: number,
+    maxCode: number,
+    live: Float32Array,
+    inverse: Float32Array,
+    correction: Float32Array | undefined,
+    permutation: Int32Array,
+    scales: Float32Array,
+    zeroPoints: Uint8Array | undefined,
+    minima: Float32Array | undefined,
+    codes: Uint8Array,
+    errors: Float32Array,
+    values: Float32Array | undefined,
+    squares: Float64Array,
+  ): Promise<void>;
   causalAttention(...inputs: [...CausalAttentionInputs, out: Float32Array]): Promise<void>;
   causalAttentionBackward(
     ...inputs: [...CausalAttentionInputs, dout: Float32Array, dq: Float32Array, dk: Float32Array, dv: Float32Array]
