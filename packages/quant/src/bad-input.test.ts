@@ -17,7 +17,7 @@ import { randomSource } from './random.ts';
 import { plainLogits } from './testing/logits.ts';
 import { writeTinyModel, type TinyWeight } from './testing/tiny-model.ts';
 
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 const [rows, columns] = [8, 96];
 const random = randomSource(11);

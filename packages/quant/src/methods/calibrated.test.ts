@@ -8,7 +8,7 @@ import { randomSource } from '../random.ts';
 import { meanSquare, plainLogits } from '../testing/logits.ts';
 import { writeTinyModel } from '../testing/tiny-model.ts';
 
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 let folder: string;
 let output: string;
