@@ -22,7 +22,7 @@ export interface RoundColumnsArguments {
   /** Columns of a group. */
   readonly groupLength: number;
   readonly bits: number;
-  /** Of each row's groups: w = scale (code - zeroPoint) + minimum. Default zero points 2^(bits - 1), minima 0. */
+  /** Of each row's groups: w = scale (code - zeroPoint) + minimum. Default minima 0, zero points 2^(bits - 1) or, with minima, 0. */
   readonly scales: Float32Array;
   readonly zeroPoints?: Uint8Array | undefined;
   readonly minima?: Float32Array | undefined;

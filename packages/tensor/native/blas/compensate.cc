@@ -18,7 +18,8 @@ void RoundRow(const Compensation& task, int64_t row) {
     const int column = task.permutation[i];
     const int64_t index = row * groups + column / task.group;
     const double scale = task.scales[index], minimum = task.minima == nullptr ? 0 : task.minima[index];
-    const double zero = task.zero_points == nullptr ? (task.max_code + 1) / 2 : task.zero_points[index];
+    const double symmetric = task.minima == nullptr ? (task.max_code + 1) / 2 : 0;
+    const double zero = task.zero_points == nullptr ? symmetric : task.zero_points[index];
     const float w = live[i];
     double code = zero;
     if (scale != 0) code += std::nearbyint(static_cast<float>((w - minimum) / scale));

@@ -18,7 +18,7 @@ struct Compensation {
   int max_code;
   // Of each row's groups; w = scale (code - zero) + minimum.
   const float* scales;
-  const uint8_t* zero_points;  // null: symmetric, half of the range
+  const uint8_t* zero_points;  // null: half of the range, or 0 with minima
   const float* minima;         // null: 0
   uint8_t* codes;              // [rows, columns]
   // [rows, stop - block]: errors in units of U's diagonal, and values, of the columns from `block` on
