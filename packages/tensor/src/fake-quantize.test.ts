@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import type { FakeQuantizeArguments } from './blas-types.ts';
+import type { FakeQuantization } from './blas-types.ts';
 import { InvalidOptionError, ShapeMismatchError } from './errors.ts';
 import { fakeQuantize, fakeQuantizeBackward } from './fake-quantize.ts';
 import * as reference from './reference/fake-quantize.ts';
@@ -14,7 +14,7 @@ function numbers(length: number, seed: number, low = -1, high = 1): Float32Array
   });
 }
 
-function* cases(): Generator<FakeQuantizeArguments> {
+function* cases(): Generator<FakeQuantization> {
   for (const scheme of schemes)
     for (const bits of [2, 3, 4, 8])
       for (const [rows, columns, groupSize] of [
