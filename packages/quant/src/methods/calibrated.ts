@@ -235,7 +235,9 @@ async function roundGroup(
   options: CalibratedOptions,
   inputError?: Float32Array,
 ): Promise<void> {
-  const { correctInputs: _, ...settings } = options.gptq ?? {};
+  const settings = Object.fromEntries(
+    Object.entries(options.gptq ?? {}).filter(([name]) => name !== 'correctInputs'),
+  ) as GptqOptions;
   const gptq: GptqOptions = { ...settings, shared: new SharedFactor(), ...(inputError && { inputError }) };
   for (const linear of group.linears) {
     const { name } = linearWeight(linear).attributes;
