@@ -6,7 +6,6 @@ import type { Node } from '../graph/node.ts';
 import { randomGenerator } from '../testing/random-matrix.ts';
 import type { Tensor } from '../tensor.ts';
 import { addMoments, NativeOperators, signStep } from './native.ts';
-import type { GradientRequest } from './operator.ts';
 import { compute } from './product.ts';
 import { operators } from './table.ts';
 
