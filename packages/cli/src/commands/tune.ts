@@ -1,21 +1,16 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { extname } from 'node:path';
-import { evaluate, modelScorer, perplexity, taskNamed, type Task } from '@llm/eval';
 import {
   autoQuantize,
   methodNames,
   tuneHtml,
   tuneMarkdown,
-  type Evaluation,
-  type EvaluationRequest,
-  type EvaluationTarget,
   type MethodName,
   type TuneReport,
   type TuneResult,
 } from '@llm/quant';
-import { benchmarkModel, Model, type LoadOptions } from '@llm/runtime';
-import { cpuInfo, InvalidOptionError, probeReadBandwidth, threadPlan } from '@llm/tensor';
+import { cpuInfo, InvalidOptionError, probeReadBandwidth } from '@llm/tensor';
 import { Command } from 'commander';
 import {
   choice,
@@ -32,15 +27,11 @@ import { InterruptSignal } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { ProgressDisplay } from '../progress.ts';
 import { modelSource } from '../shipped-models.ts';
+import { Judge, type JudgeFlags } from '../tune/judge.ts';
 import { bytes, duration } from '../units.ts';
 
-interface TuneFlags extends CommonOptions, CalibrationFlags {
-  readonly output: string;
+interface TuneFlags extends CommonOptions, CalibrationFlags, JudgeFlags {
   readonly tolerance: number;
-  readonly tasks?: readonly string[];
-  readonly data?: string;
-  readonly limit?: number;
-  readonly perplexity?: string;
   readonly methods?: readonly string[];
   readonly bits?: readonly string[];
   readonly groupSizes?: readonly string[];
@@ -49,7 +40,6 @@ interface TuneFlags extends CommonOptions, CalibrationFlags {
   readonly mode: 'default' | 'neural-compressor';
   readonly trials: number;
   readonly minutes?: number;
-  readonly threads?: number;
   readonly report?: readonly string[];
 }
 
@@ -83,12 +73,13 @@ export function tune(output: Output): Command {
       '\nAn interrupted run goes on where it stopped. The exit code is 1 if no recipe is within tolerance.\n\nExample:\n  llm tune ./llama-2-7b --tolerance 1% --tasks lambada,piqa --data ./data --report report.html -o ./llama-2-7b-auto',
     )
     .action(async (source: string, flags: TuneFlags) => {
-      const judge = await Judge.create(flags);
-      using interrupt = new InterruptSignal();
       using progress = new ProgressDisplay(output, flags.quiet ?? flags.json ?? false);
+      const judge = await Judge.create(source, flags, progress.update);
+      using interrupt = new InterruptSignal();
       const numbers = (list: readonly string[] | undefined) => list?.map(Number);
       const result = await autoQuantize(modelSource(source), {
         evaluate: (target, request) => judge.evaluate(target, request),
+        evaluation: judge.key,
         measure: (path) => judge.measure(path),
         ...toCalibration(flags),
         tolerance: flags.tolerance,
@@ -152,72 +143,4 @@ function commandLine(source: string, flags: TuneFlags): string {
     return value === true ? [flag] : [`${flag} ${String(value)}`];
   });
   return ['llm tune', source, ...parts].join(' ');
-}
-
-/** Runs models for the tuner: accuracy on tasks, or perplexity of a text; and speed. */
-class Judge {
-  readonly description: string;
-  readonly threads: number;
-  readonly #tasks: readonly Task[];
-  readonly #flags: TuneFlags;
-  readonly #text: string | undefined;
-
-  private constructor(flags: TuneFlags, tasks: readonly Task[], text: string | undefined) {
-    this.#flags = flags;
-    this.#tasks = tasks;
-    this.#text = text;
-    this.threads = flags.threads ?? threadPlan().threads;
-    const names = tasks.map((task) => task.name).join(', ');
-    this.description =
-      text === undefined ? `accuracy over the documents of ${names}` : `perplexity of ${flags.perplexity ?? ''}`;
-  }
-
-  static async create(flags: TuneFlags): Promise<Judge> {
-    if (flags.perplexity !== undefined) return new Judge(flags, [], await readFile(flags.perplexity, 'utf8'));
-    if (!flags.tasks || flags.data === undefined)
-      throw new InvalidOptionError('tasks', flags.tasks?.join() ?? '', [
-        '--tasks with --data',
-        '--perplexity with a text file',
-      ]);
-    return new Judge(flags, flags.tasks.map(taskNamed), undefined);
-  }
-
-  async evaluate({ path, kind }: EvaluationTarget, { documents, signal }: EvaluationRequest): Promise<Evaluation> {
-    // The original in its own precision, candidates as they will run.
-    await using model = await Model.load(path, this.#loadOptions(kind === 'baseline' ? 'f32' : 'int8', signal));
-    const scorer = modelScorer(model);
-    if (this.#text !== undefined) {
-      const { value } = await perplexity(scorer, this.#text, { convention: 'all', ...(signal ? { signal } : {}) });
-      return { score: value, higherIsBetter: false };
-    }
-    const all = this.#flags.limit ?? Infinity;
-    const limit = Math.min(documents === 'all' ? Infinity : Math.ceil(documents / this.#tasks.length), all);
-    const result = await evaluate(
-      scorer,
-      this.#tasks.map((task) => ({ task, data: this.#flags.data ?? '' })),
-      { ...(Number.isFinite(limit) ? { limit } : {}), ...(signal ? { signal } : {}) },
-    );
-    const scores = interleave(
-      this.#tasks.map((task) => (result.documents[task.name] ?? []).map((score) => score[task.primaryMetric]!)),
-    );
-    const score = scores.reduce((sum, value) => sum + value, 0) / scores.length;
-    return { score, documents: scores, complete: documents === 'all' };
-  }
-
-  /** Milliseconds per token, decoding. */
-  async measure(path: string): Promise<number> {
-    await using model = await Model.load(path, this.#loadOptions('int8'));
-    const { decode } = await benchmarkModel(model, this.threads, { rounds: 1, batches: [], prompt: 8, generate: 64 });
-    return 1000 / decode.tokensPerSecond.median;
-  }
-
-  #loadOptions(compute: 'int8' | 'f32', signal?: AbortSignal): LoadOptions {
-    return { compute, threads: this.threads, ...(signal ? { signal } : {}) };
-  }
-}
-
-/** The first document of each list, then the second: the first n of every list are the first of the whole. */
-function interleave(lists: readonly (readonly number[])[]): number[] {
-  const longest = Math.max(...lists.map((list) => list.length));
-  return Array.from({ length: longest }, (_, i) => lists.flatMap((list) => (i < list.length ? [list[i]!] : []))).flat();
 }

@@ -15,6 +15,11 @@ import type { Trial } from './trial.ts';
 export interface AutoQuantizeOptions extends CandidateSpace {
   /** Judges the source and each candidate. */
   readonly evaluate: Evaluate;
+  /**
+   * What `evaluate` judges by, such as its data: an interrupted run with the same source, options and name goes on, with another
+   * it begins anew.
+   */
+  readonly evaluation?: string;
   /** The acceptable loss, relative to the baseline. Default 0.01: 1 %. */
   readonly tolerance?: number;
   /** What to make least among the recipes that pass. Default 'latency', by `measure`, or by stored bits without it. */
@@ -61,6 +66,7 @@ export interface TuneResult {
 const optionNames = [
   ...[
     'evaluate',
+    'evaluation',
     'tolerance',
     'objective',
     'measure',
@@ -110,10 +116,17 @@ class Tuning implements AsyncDisposable {
 
   static async open(source: string, options: AutoQuantizeOptions): Promise<Tuning> {
     const folder = `${options.output}.tune`;
-    const { tolerance, seed, documents, mode, methods, bits, groupSizes, schemes, headBits } = options;
-    const facts = { source, tolerance, seed, documents, mode, methods, bits, groupSizes, schemes, headBits };
+    const { evaluation, calibration, tolerance, seed, documents, mode } = options;
+    const { methods, bits, groupSizes, schemes, headBits } = options;
+    const facts = { source, evaluation, calibration, tolerance, seed, documents, mode };
+    const space = { methods, bits, groupSizes, schemes, headBits };
     await mkdir(folder, { recursive: true });
-    return new Tuning(source, options, await TuneJournal.open(`${folder}/journal.json`, facts), folder);
+    return new Tuning(
+      source,
+      options,
+      await TuneJournal.open(`${folder}/journal.json`, { ...facts, ...space }),
+      folder,
+    );
   }
 
   async run(): Promise<TuneResult> {

@@ -8,7 +8,7 @@ export interface CandidateSpace {
   readonly bits?: readonly number[];
   /** Default [128, 64, 32]. */
   readonly groupSizes?: readonly number[];
-  /** Default ['sym', 'asym']. */
+  /** Default `sym` and `asym`, for `rtn` also `min`; `hqq` has `min` only and is left out where the list lacks it. */
   readonly schemes?: readonly NonNullable<LayerRecipe['scheme']>[];
   /** Bits of the output head and the embedding; default [8]. */
   readonly headBits?: readonly number[];
@@ -31,17 +31,18 @@ const effort: Readonly<Record<string, number>> = {
   gptq: 3,
   'awq+gptq': 4,
   teq: 5,
-  signround: 6,
+  'teq+gptq': 6,
+  signround: 7,
 };
 
 /** All combinations, those that run fastest first, among equals those that are made quickest. */
 export function candidates(space: CandidateSpace, methods: readonly MethodName[]): Candidate[] {
-  const { bits = [4], groupSizes = [128, 64, 32], schemes = ['sym', 'asym'], headBits = [8] } = space;
+  const { bits = [4], groupSizes = [128, 64, 32], headBits = [8] } = space;
   const list: Candidate[] = [];
   for (const method of space.methods ?? methods)
     for (const bit of bits)
       for (const groupSize of groupSizes)
-        for (const scheme of schemes)
+        for (const scheme of schemesOf(method, space.schemes))
           for (const head of headBits) {
             const recipe: Recipe = { method, bits: bit, groupSize, scheme, head: { bits: head } };
             list.push({ name: recipeName(recipe), recipe, bitsPerWeight: bitsPerWeight(recipe) });
@@ -49,6 +50,12 @@ export function candidates(space: CandidateSpace, methods: readonly MethodName[]
   return list.sort(
     (a, b) => a.bitsPerWeight - b.bitsPerWeight || (effort[a.recipe.method] ?? 9) - (effort[b.recipe.method] ?? 9),
   );
+}
+
+function schemesOf(method: MethodName, given: CandidateSpace['schemes']): NonNullable<CandidateSpace['schemes']> {
+  if (method === 'hqq') return (given ?? ['min']).filter((scheme) => scheme === 'min');
+  // Free minima cost half a bit more in small groups; where that is worth it, plain rounding shows it.
+  return given ?? (method === 'rtn' ? ['sym', 'asym', 'min'] : ['sym', 'asym']);
 }
 
 /** "gptq w4 g128 asym head8"; names the parts that differ between candidates. */
