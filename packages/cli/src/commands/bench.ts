@@ -9,7 +9,8 @@ import {
 } from '@llm/runtime';
 import { chromeTrace, InvalidOptionError, threadPlan, type InstructionProfile, type Program } from '@llm/tensor';
 import { Command } from 'commander';
-import { commaSeparated, modelOptions, wholeNumber, type ModelOptions } from '../arguments.ts';
+import { collect, commaSeparated, modelOptions, wholeNumber, type ModelOptions } from '../arguments.ts';
+import { runArticle, type ArticleFlags } from '../article-command.ts';
 import { InterruptSignal } from '../interrupt.ts';
 import { kernelReport } from '../kernel-report.ts';
 import { loadModel } from '../load-model.ts';
@@ -19,7 +20,7 @@ import { rooflinePlot } from '../roofline.ts';
 import { table } from '../table.ts';
 import { bandwidth, bytes, percent } from '../units.ts';
 
-interface BenchOptions extends ModelOptions {
+interface BenchOptions extends ModelOptions, ArticleFlags {
   readonly synthetic?: string;
   readonly save?: string;
   readonly generate: number;
@@ -47,11 +48,18 @@ export function bench(output: Output): Command {
     .option('--rounds <n>', 'rounds; the median and the spread are shown', wholeNumber(1), 3)
     .option('--profile', 'also show where the time goes, instruction by instruction')
     .option('--trace <file>', 'write the last steps, thread by thread, for a browser’s tracing page')
+    .option(
+      '--article',
+      'milliseconds per token, 32 in and 32 out, in groups of 32 and 128, as in Table 3 of the article',
+    )
+    .option('--llama-bench <program>', 'with --article: measure llama.cpp too, with the files of --gguf')
+    .option('--gguf <shape=file>', 'a file for --llama-bench; may be given more than once', collect)
+    .option('--report <file>', 'with --article: write the table, .md or .json; may be given more than once', collect)
     .option('--kernels', 'measure every kernel by itself instead of a model, on layers of published models')
     .option('--full', 'with --kernels: every format, table and shape, which takes hours')
     .option('--isas <names>', 'with --kernels: these tables only, comma-separated', commaSeparated)
     .option('--formats <names>', 'with --kernels: these weight and cache formats only', commaSeparated)
-    .option('--shapes <names>', 'with --kernels: these layers only', commaSeparated)
+    .option('--shapes <names>', 'with --kernels: these layers only; with --article: these models', commaSeparated)
     .option('--rows <numbers>', 'with --kernels: these numbers of rows', commaSeparated)
     .option('--plot <file>', 'with --kernels: also write a roofline plot (SVG)');
   return modelOptions(command)
@@ -66,6 +74,10 @@ export function bench(output: Output): Command {
         throw new InvalidOptionError('save', options.save, ['with --synthetic only']);
       if (options.kernels) {
         await benchKernels(source, options, output);
+        return;
+      }
+      if (options.article) {
+        await runArticle(source ?? options.synthetic, options, output);
         return;
       }
       refuseWithoutKernels(options);

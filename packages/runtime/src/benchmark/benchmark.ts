@@ -225,7 +225,7 @@ function isLinear(instruction: Instruction): instruction is Extract<Instruction,
 let prompts = 0;
 
 /** Other tokens each time: a prompt that the cache remembers would be read for nothing. */
-function promptTokens(count: number): Int32Array {
+export function promptTokens(count: number): Int32Array {
   prompts += 1;
   return Int32Array.from({ length: count }, (_, i) => (i * 7 + prompts * 31) % 1000);
 }

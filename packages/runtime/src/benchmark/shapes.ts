@@ -8,6 +8,16 @@ export const shapes: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   'llama-2-7b': llama(4096, 11008, 32, 32, 32, 32000),
   'pythia-160m': neox(768, 3072, 12, 12, 50304),
   'gpt-neox-20b': neox(6144, 24576, 44, 64, 50432),
+  'gpt-j-6b': { model_type: 'gptj', vocab_size: 50400, n_embd: 4096, n_layer: 28, n_head: 16, rotary_dim: 64 },
+  'falcon-7b': {
+    model_type: 'falcon',
+    vocab_size: 65024,
+    hidden_size: 4544,
+    num_hidden_layers: 32,
+    num_attention_heads: 71,
+    multi_query: true,
+    parallel_attn: true,
+  },
 };
 
 /** @throws InvalidOptionError that lists the names */

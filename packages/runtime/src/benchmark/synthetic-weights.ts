@@ -48,6 +48,12 @@ export class SyntheticWeights implements Weights, Disposable {
     return { format, rows, columns, groupSize: isDense(format) ? undefined : this.#groupSize(columns) };
   }
 
+  /** Bytes that all matrices take together; none is made for this. */
+  get totalBytes(): number {
+    const matrices = [...this.#shapes].filter(([, shape]) => shape.length === 2);
+    return matrices.reduce((sum, [name]) => sum + this.byteLength(name), 0);
+  }
+
   /** Packed size of a matrix. */
   byteLength(name: string): number {
     return packedByteLength(describe(this.format(name)));

@@ -1,0 +1,42 @@
+import { architectureOf } from '@llm/models';
+import { expect, test } from '@jest/globals';
+import { syntheticProgram } from './benchmark.ts';
+import { shapeNamed } from './shapes.ts';
+import { articleShapes, measureTurn, syntheticBytes } from './turn.ts';
+
+test('a turn of a synthetic model: times are ordered and its weights are those of the shape', async () => {
+  const { program, weights } = syntheticProgram('pythia-160m', { threads: 1, groupSize: 128, contextLength: 64 });
+  try {
+    const turn = await measureTurn(program, 1, { prompt: 8, generate: 3, rounds: 2 });
+    expect(turn).toMatchObject({ prompt: 8, generate: 3 });
+    expect(turn.firstToken.min).toBeGreaterThan(0);
+    expect(turn.nextToken.min).toBeGreaterThan(0);
+    // 12 blocks of 12 x 768², and the head; 4 bits and a half-precision scale for each 128.
+    const perWeight = (4 + 16 / 128) / 8;
+    expect(turn.bytesPerToken).toBeCloseTo((12 * 12 * 768 ** 2 + 50304 * 768) * perWeight, -3);
+    // The share is that of the medians, as far as two turns can differ.
+    expect(turn.fractionOfReadBandwidth.min).toBeLessThanOrEqual(turn.fractionOfReadBandwidth.max);
+  } finally {
+    await program.dispose();
+    weights[Symbol.dispose]();
+  }
+});
+
+// Parameters as their authors publish them, without embeddings of positions.
+test.each([
+  ['gpt-j-6b', 6.05e9],
+  ['llama-2-7b', 6.74e9],
+  ['falcon-7b', 6.92e9],
+  ['gpt-neox-20b', 20.55e9],
+])('%s has as many parameters as the published model', (name, parameters) => {
+  const config = shapeNamed(name);
+  expect(articleShapes).toContain(name);
+  const { graph } = architectureOf(config).build(config);
+  const sizes = graph.nodes.flatMap((node) =>
+    node.op === 'weight' ? [(node.shape as readonly number[]).reduce((product, size) => product * size, 1)] : [],
+  );
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  expect(Math.abs(total / parameters - 1)).toBeLessThan(0.005);
+  // 4 bits and a half-precision scale for each 32.
+  expect(syntheticBytes(name, 32) / ((total * 4.5) / 8)).toBeCloseTo(1, 2);
+});
