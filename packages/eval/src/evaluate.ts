@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { aggregate, type TaskResult } from './aggregate.ts';
 import { readRows } from './datasets/read-rows.ts';
 import { EvaluationError } from './errors.ts';
@@ -51,8 +52,11 @@ export async function evaluate(
 ): Promise<EvaluationResult> {
   const results: TaskResult[] = [];
   const documents: Record<string, readonly DocumentScores[]> = {};
+  const signal = options.signal && AbortSignal.any([options.signal]);
+  // Every forward pass in flight listens; the caller's own signal keeps its limit.
+  if (signal) setMaxListeners(0, signal);
   for (const source of sources) {
-    const scores = await evaluateTask(scorer, source, options);
+    const scores = await evaluateTask(scorer, source, { ...options, ...(signal ? { signal } : {}) });
     documents[source.task.name] = scores;
     results.push(aggregate(source.task, scores));
   }
