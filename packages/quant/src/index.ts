@@ -69,7 +69,12 @@ export {
   type RoundingMethod,
 } from './recipe.ts';
 export type { LayerReport, QuantizationReport } from './report.ts';
-export { autoQuantize, type AutoQuantizeOptions, type TuneResult } from './autotune/auto-quantize.ts';
+export {
+  autoQuantize,
+  type AutoQuantizeOptions,
+  type TrialWorkers,
+  type TuneResult,
+} from './autotune/auto-quantize.ts';
 export type { Candidate, CandidateSpace } from './autotune/candidates.ts';
 export {
   judge,
@@ -82,8 +87,10 @@ export {
 } from './autotune/evaluation.ts';
 export { allocate, type LayerOption } from './autotune/allocation.ts';
 export { tuneHtml } from './autotune/report/html.ts';
+export { tuneJson } from './autotune/report/json.ts';
 export { tuneMarkdown } from './autotune/report/markdown.ts';
 export type { TuneReport } from './autotune/report/tune-report.ts';
+export { runTrial, type TrialRequest, type TrialTools } from './autotune/run-trial.ts';
 export type { Trial } from './autotune/trial.ts';
 export {
   signRound,

@@ -35,7 +35,14 @@ export {
   type KernelMeasurement,
 } from './benchmark/kernel-benchmark.ts';
 export { layerShapes, type KernelFilter } from './benchmark/kernel-cases.ts';
-export { articleShapes, measureTurn, syntheticBytes, type Turn, type TurnOptions } from './benchmark/turn.ts';
+export {
+  articleShapes,
+  decodeMilliseconds,
+  measureTurn,
+  syntheticBytes,
+  type Turn,
+  type TurnOptions,
+} from './benchmark/turn.ts';
 export { benchmarkModel } from './benchmark/benchmark-model.ts';
 export { saveSynthetic, type SaveSyntheticOptions } from './benchmark/save-synthetic.ts';
 export { shapes } from './benchmark/shapes.ts';

@@ -81,6 +81,12 @@ export function bench(output: Output): Command {
         return;
       }
       refuseWithoutKernels(options);
+      for (const [name, value] of Object.entries({
+        'llama-bench': options.llamaBench,
+        gguf: options.gguf,
+        report: options.report,
+      }))
+        if (value !== undefined) throw new InvalidOptionError(name, String(value), ['with --article only']);
       using interrupt = new InterruptSignal();
       using progress = new ProgressDisplay(output, options.quiet ?? options.json ?? false);
       const threads = options.threads ?? threadPlan().threads;

@@ -16,6 +16,7 @@ const registry: readonly (readonly [name: string, description: string, load: () 
     'find the cheapest recipe that keeps a model within tolerance',
     async () => (await import('./tune.ts')).tune,
   ],
+  ['tune-worker', 'carry out trials of llm tune --workers', async () => (await import('./tune-worker.ts')).tuneWorker],
   ['bench', 'measure speed against the limits of this machine', async () => (await import('./bench.ts')).bench],
   [
     'doctor',

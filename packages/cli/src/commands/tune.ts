@@ -5,6 +5,7 @@ import {
   autoQuantize,
   methodNames,
   tuneHtml,
+  tuneJson,
   tuneMarkdown,
   type MethodName,
   type TuneReport,
@@ -27,7 +28,8 @@ import { InterruptSignal } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { ProgressDisplay } from '../progress.ts';
 import { modelSource } from '../shipped-models.ts';
-import { Judge, type JudgeFlags } from '../tune/judge.ts';
+import { Judge, judgeFlags, type JudgeFlags } from '../tune/judge.ts';
+import { RedisWorkers } from '../tune/redis-workers.ts';
 import { bytes, duration } from '../units.ts';
 
 interface TuneFlags extends CommonOptions, CalibrationFlags, JudgeFlags {
@@ -40,6 +42,8 @@ interface TuneFlags extends CommonOptions, CalibrationFlags, JudgeFlags {
   readonly mode: 'default' | 'neural-compressor';
   readonly trials: number;
   readonly minutes?: number;
+  readonly workers?: string;
+  readonly parallel: number;
   readonly report?: readonly string[];
 }
 
@@ -66,6 +70,11 @@ export function tune(output: Output): Command {
     .option('--trials <n>', 'the most recipes to try', wholeNumber(1), 40)
     .option('--minutes <n>', 'the most minutes to take', wholeNumber(1))
     .option('-t, --threads <n>', 'threads', wholeNumber(1, 1024))
+    .option(
+      '--workers <redis>',
+      'share trials out among llm tune-worker processes, by way of a Redis: redis://host:6379',
+    )
+    .option('--parallel <n>', 'trials that --workers are given at once', wholeNumber(1), 4)
     .option('--report <file>', '.html, .md or .json; may be given more than once', collect);
   return calibrationOptions(commonOptions(command))
     .addHelpText(
@@ -73,15 +82,22 @@ export function tune(output: Output): Command {
       '\nAn interrupted run goes on where it stopped. The exit code is 1 if no recipe is within tolerance.\n\nExample:\n  llm tune ./llama-2-7b --tolerance 1% --tasks lambada,piqa --data ./data --report report.html -o ./llama-2-7b-auto',
     )
     .action(async (source: string, flags: TuneFlags) => {
+      // Now, not after hours of work.
+      for (const path of flags.report ?? []) rendererOf(path);
       using progress = new ProgressDisplay(output, flags.quiet ?? flags.json ?? false);
       const judge = await Judge.create(source, flags, progress.update);
       using interrupt = new InterruptSignal();
+      await using workers =
+        flags.workers === undefined
+          ? undefined
+          : await RedisWorkers.connect(flags.workers, source, judgeFlags(flags), flags.parallel);
       const numbers = (list: readonly string[] | undefined) => list?.map(Number);
       const result = await autoQuantize(modelSource(source), {
         evaluate: (target, request) => judge.evaluate(target, request),
         evaluation: judge.key,
-        measure: (path) => judge.measure(path),
+        measure: (path, signal) => judge.measure(path, signal),
         ...toCalibration(flags),
+        ...(workers ? { workers } : {}),
         tolerance: flags.tolerance,
         objective: flags.objective,
         mode: flags.mode,
@@ -101,21 +117,22 @@ export function tune(output: Output): Command {
       });
       progress[Symbol.dispose]();
       const report = await describeRun(source, flags, result, judge);
-      for (const path of flags.report ?? []) await writeFile(path, render(report, path));
-      output.write(flags.json ? JSON.stringify(report) : tuneMarkdown(report));
+      for (const path of flags.report ?? []) await writeFile(path, rendererOf(path)(report));
+      output.write(flags.json ? tuneJson(report) : tuneMarkdown(report));
       if (!flags.quiet && !flags.json) output.note(`${result.output} written in ${duration(result.seconds)}`);
       if (!result.passed) throw new GateError('no recipe is within tolerance; the closest was written');
     });
 }
 
-function render(report: TuneReport, path: string): string {
+/** @throws InvalidOptionError for a name that says no kind of report */
+function rendererOf(path: string): (report: TuneReport) => string {
   switch (extname(path)) {
     case '.html':
-      return tuneHtml(report);
+      return tuneHtml;
     case '.md':
-      return tuneMarkdown(report);
+      return tuneMarkdown;
     case '.json':
-      return JSON.stringify(report, null, 2);
+      return tuneJson;
     default:
       throw new InvalidOptionError('report', path, ['a file that ends in .html, .md or .json']);
   }

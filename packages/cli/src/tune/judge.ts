@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { evaluate, modelScorer, perplexity, taskNamed, type Task } from '@llm/eval';
 import type { Evaluation, EvaluationRequest, EvaluationTarget } from '@llm/quant';
-import { benchmarkModel, Model, type LoadOptions } from '@llm/runtime';
+import { decodeMilliseconds, Model, type LoadOptions } from '@llm/runtime';
 import { InvalidOptionError, threadPlan } from '@llm/tensor';
 import type { CalibrationFlags } from '../calibration-options.ts';
 import type { Progress } from '../progress.ts';
@@ -15,6 +15,13 @@ export interface JudgeFlags extends CalibrationFlags {
   readonly limit?: number;
   readonly perplexity?: string;
   readonly threads?: number;
+}
+
+/** The part of the flags of `llm tune` that judging needs, for another process. */
+export function judgeFlags(flags: JudgeFlags): Omit<JudgeFlags, 'output'> {
+  const { tasks, data, limit, perplexity: text, threads, calibration, samples, sampleTokens, seed } = flags;
+  const given = { tasks, data, limit, perplexity: text, threads, calibration, samples, sampleTokens, seed };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
 /** Runs models for the tuner: accuracy on tasks, or perplexity of a text; and speed. */
@@ -109,10 +116,9 @@ export class Judge {
   }
 
   /** Milliseconds per token, decoding. */
-  async measure(path: string): Promise<number> {
+  async measure(path: string, signal?: AbortSignal): Promise<number> {
     await using model = await Model.load(path, { compute: 'int8', threads: this.threads });
-    const { decode } = await benchmarkModel(model, this.threads, { rounds: 1, batches: [], prompt: 8, generate: 64 });
-    return 1000 / decode.tokensPerSecond.median;
+    return await decodeMilliseconds(model.program, signal ? { signal } : {});
   }
 
   /** A recipe makes another model from another source, or with another text to calibrate on. */

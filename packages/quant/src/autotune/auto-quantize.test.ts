@@ -2,11 +2,15 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import type { QuantizeOptions } from '../quantize.ts';
 import type { QuantizationReport } from '../report.ts';
-import { autoQuantize, type AutoQuantizeOptions } from './auto-quantize.ts';
+import { OutputError } from '../errors.ts';
+import { autoQuantize, type AutoQuantizeOptions, type TrialWorkers } from './auto-quantize.ts';
 import type { Evaluation } from './evaluation.ts';
+import { runTrial, type TrialTools } from './run-trial.ts';
 import type { Trial } from './trial.ts';
 
 let folder: string;
@@ -204,4 +208,182 @@ test('a measure where lower is better', async () => {
 test('a budget of one trial ends with one', async () => {
   const result = await tune({ budget: { trials: 1 }, evaluate: fakeEvaluate(() => 500) });
   expect(result).toMatchObject({ passed: false, trials: [expect.anything()] });
+});
+
+test('what a recipe loses after a few documents counts: the best has passed on all of them', async () => {
+  const late = async (
+    target: { path: string; kind: 'baseline' | 'candidate' },
+    { documents }: { documents: number | 'all' },
+  ): Promise<Evaluation> => {
+    const count = documents === 'all' ? 2000 : documents;
+    const loses = target.path.includes('g128');
+    const scores = Array.from({ length: count }, (_, i) => Number(!loses || i < 1500));
+    return Promise.resolve({ score: scores.reduce((sum, s) => sum + s, 0) / count, documents: scores });
+  };
+  const { best, trials } = await tune({ evaluate: late, tolerance: 0.05 });
+  expect(trials.map(({ verdict }) => verdict)).toEqual(['fail', 'pass']);
+  expect(trials[0]?.relativeLoss).toBeCloseTo(0.25, 12);
+  expect(best.recipe.groupSize).toBe(64);
+  expect(best.evaluation?.documents).toHaveLength(2000);
+});
+
+test('a loss is that of the documents that were looked at, not beside the score of all', async () => {
+  // The baseline is right in the first half of the documents only; the candidate loses nothing there.
+  const evaluate = (_: unknown, { documents }: { documents: number | 'all' }): Promise<Evaluation> => {
+    const count = documents === 'all' ? 2000 : documents;
+    const scores = Array.from({ length: count }, (__, i) => Number(i < 1000));
+    return Promise.resolve({ score: scores.reduce((sum, s) => sum + s, 0) / count, documents: scores });
+  };
+  const measure = (path: string): Promise<number> => Promise.resolve(path.includes('asym') ? 2 : 1);
+  const { trials } = await tune({ evaluate, measure, groupSizes: [-1], schemes: ['sym', 'asym'], tolerance: 0.05 });
+  // The second is slower, so that a look was enough.
+  expect(trials.map(({ evaluation }) => evaluation?.documents?.length)).toEqual([2000, 256]);
+  expect(trials.map(({ relativeLoss }) => relativeLoss)).toEqual([0, 0]);
+});
+
+test('a candidate without a score fails, and one with a score is closer', async () => {
+  const evaluate = ({ path, kind }: { path: string; kind: string }): Promise<Evaluation> =>
+    Promise.resolve({ score: kind === 'baseline' ? 1 : path.includes('g128') ? Number.NaN : 0.5 });
+  const { passed, best, trials } = await tune({ evaluate, groupSizes: [128, 64], budget: { trials: 2 } });
+  expect(passed).toBe(false);
+  expect(trials[0]).toMatchObject({ verdict: 'fail', reason: 'scores NaN' });
+  expect(best).toMatchObject({ recipe: { groupSize: 64 }, relativeLoss: 0.5 });
+});
+
+test('an output that exists is left alone; two runs on one output are one too many', async () => {
+  await mkdir(join(folder, 'best'));
+  await expect(tune({})).rejects.toThrow(OutputError);
+  await rm(join(folder, 'best'), { recursive: true });
+  const first = tune({ evaluate: async (...args) => (await setTimeout(200), fakeEvaluate(() => 0)(...args)) });
+  await setTimeout(50);
+  await expect(tune({})).rejects.toThrow(/is writing this/);
+  expect((await first).passed).toBe(true);
+});
+
+test('an output that cannot be written is refused before anything is done', async () => {
+  await writeFile(join(folder, 'file'), '');
+  const calls: string[] = [];
+  const run = tune({ output: join(folder, 'file', 'best'), evaluate: fakeEvaluate(() => 0, calls) });
+  await expect(run).rejects.toThrow(OutputError);
+  expect(calls).toEqual([]);
+});
+
+const groups = [256, 128, 64, 32];
+/** Documents lost and milliseconds of each group size, for each of two schemes. */
+const outcomes = fc.array(
+  fc.record({ lost: fc.constantFrom(0, 10, 19, 21, 60, 400), speed: fc.integer({ min: 1, max: 3 }) }),
+  {
+    minLength: 8,
+    maxLength: 8,
+  },
+);
+
+function fromOutcomes(list: readonly { readonly lost: number; readonly speed: number }[]) {
+  const at = (groupSize: number, asym: boolean) => list[groups.indexOf(groupSize) * 2 + Number(asym)]!;
+  return {
+    groupSizes: groups,
+    schemes: ['sym', 'asym'] as const,
+    evaluate: fakeEvaluate((recipe) => (recipe.layers ? 150 : at(recipe.groupSize, recipe.scheme === 'asym').lost)),
+    measure: (path: string) => Promise.resolve(at(Number(/_g(\d+)_/.exec(path)?.[1]), path.includes('asym')).speed),
+  };
+}
+
+const answer = ({ best, passed, trials }: { best: Trial; passed: boolean; trials: readonly Trial[] }) => ({
+  best: best.name,
+  passed,
+  trials: trials.map(({ name, verdict }) => `${name} ${verdict}`),
+});
+
+test('whatever the outcomes: a failing recipe is never returned while a passing one was tried', async () => {
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(outcomes, async (list) => {
+      const { best, passed, trials } = await tune({ ...fromOutcomes(list), output: join(folder, `run${run++}`) });
+      expect(passed).toBe(trials.some(({ verdict }) => verdict === 'pass'));
+      expect(best.verdict === 'pass').toBe(passed);
+      const rivals = trials.filter(({ verdict }) => verdict === 'pass');
+      for (const { millisecondsPerToken } of rivals)
+        expect(best.millisecondsPerToken).toBeLessThanOrEqual(millisecondsPerToken ?? 0);
+    }),
+    { numRuns: 15 },
+  );
+});
+
+test('killed after any trial, the run that goes on comes to the same answer', async () => {
+  const list = [400, 60, 60, 21, 21, 10, 19, 0].map((lost) => ({ lost, speed: 1 }));
+  const whole = answer(await tune({ ...fromOutcomes(list), output: join(folder, 'whole') }));
+  expect(whole.trials.length).toBeGreaterThan(3);
+  for (let kill = 1; kill < whole.trials.length; kill++) {
+    const stop = new AbortController();
+    const output = join(folder, `killed${kill}`);
+    let seen = 0;
+    const onTrial = (): void => {
+      if (++seen === kill) stop.abort(new Error('killed'));
+    };
+    await expect(tune({ ...fromOutcomes(list), output, signal: stop.signal, onTrial })).rejects.toThrow('killed');
+    const made: QuantizeOptions[] = [];
+    const resumed = await tune({ ...fromOutcomes(list), output, make: fakeMake(made) });
+    expect(answer(resumed)).toEqual(whole);
+    // Only what was left, and the best again if its folder was that of the run before.
+    expect(made.length).toBeLessThanOrEqual(whole.trials.length - kill + 1);
+  }
+});
+
+/** Workers in this process that take their time, each trial another. */
+function workersOf(tools: TrialTools, parallel: number, started: string[] = [], aborted: string[] = []): TrialWorkers {
+  return {
+    parallel,
+    run: async (request, signal) => {
+      started.push(request.name);
+      signal.addEventListener('abort', () => aborted.push(request.name));
+      await setTimeout((started.length * 37) % 20, undefined, { signal });
+      // Everything that a worker gets and gives goes through JSON.
+      const trial = await runTrial(
+        JSON.parse(JSON.stringify(request)) as typeof request,
+        join(folder, `worker-${started.length}-${request.name.replaceAll(' ', '_')}`),
+        tools,
+        signal,
+      );
+      return JSON.parse(JSON.stringify(trial)) as Trial;
+    },
+  };
+}
+
+test('workers come to the answer that one process comes to, trial for trial', async () => {
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(outcomes, fc.integer({ min: 1, max: 4 }), async (list, parallel) => {
+      const options = fromOutcomes(list);
+      const alone = await tune({ ...options, output: join(folder, `alone${run}`) });
+      const workers = workersOf({ ...options, make: fakeMake() }, parallel);
+      const shared = await tune({ ...options, workers, output: join(folder, `shared${run++}`) });
+      expect({ best: shared.best.name, passed: shared.passed }).toEqual({
+        best: alone.best.name,
+        passed: alone.passed,
+      });
+      expect(shared.trials.map(({ name }) => name)).toEqual(alone.trials.map(({ name }) => name));
+      expect(existsSync(join(shared.output, 'recipe.json'))).toBe(true);
+    }),
+    { numRuns: 10 },
+  );
+});
+
+test('what workers tried in vain does not count, and is called off', async () => {
+  const [started, aborted]: [string[], string[]] = [[], []];
+  const options = fromOutcomes(groups.flatMap(() => [0, 0]).map((lost) => ({ lost, speed: 1 })));
+  const workers = workersOf({ ...options, make: fakeMake() }, 4, started, aborted);
+  const { trials } = await tune({ ...options, schemes: ['sym'], workers });
+  expect(trials).toHaveLength(1);
+  expect(started).toHaveLength(4);
+  expect(aborted).toHaveLength(3);
+});
+
+test('no more trials than the budget allows are given to workers; a worker that fails ends the run', async () => {
+  const started: string[] = [];
+  const options = fromOutcomes(groups.flatMap(() => [400, 400]).map((lost) => ({ lost, speed: 1 })));
+  const workers = workersOf({ ...options, make: fakeMake() }, 4, started);
+  const { trials } = await tune({ ...options, workers, budget: { trials: 2 } });
+  expect([trials.length, started.length]).toEqual([2, 2]);
+  const broken: TrialWorkers = { parallel: 2, run: () => Promise.reject(new Error('lost its disk')) };
+  await expect(tune({ ...options, workers: broken, output: join(folder, 'b') })).rejects.toThrow('lost its disk');
 });

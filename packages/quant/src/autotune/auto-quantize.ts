@@ -1,33 +1,49 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { checkOptions, InvalidOptionError } from '@llm/tensor';
-import { RecipeError, TuneError } from '../errors.ts';
+import { OutputError, TuneError } from '../errors.ts';
 import type { CalibrationOptions } from '../calibration/options.ts';
-import { quantize, type QuantizeOptions } from '../quantize.ts';
+import { exists, guard } from '../output/disk.ts';
+import { lockFolder } from '../output/lock.ts';
+import { quantize } from '../quantize.ts';
 import { methodNames, methodSteps, type MethodName } from '../recipe.ts';
-import type { QuantizationReport } from '../report.ts';
 import { candidates, type Candidate, type CandidateSpace } from './candidates.ts';
-import { judge, relativeLoss, type Evaluate, type Evaluation, type Verdict } from './evaluation.ts';
+import type { Evaluation } from './evaluation.ts';
 import { TuneJournal } from './journal.ts';
 import { repairs } from './repair.ts';
+import {
+  callEvaluate,
+  judgeCandidate,
+  runTrial,
+  type Filter,
+  type TrialRequest,
+  type TrialTools,
+} from './run-trial.ts';
 import type { Trial } from './trial.ts';
 
-export interface AutoQuantizeOptions extends CandidateSpace {
-  /** Judges the source and each candidate. */
-  readonly evaluate: Evaluate;
+/** Processes that try recipes, perhaps on other machines. */
+export interface TrialWorkers {
+  /** How many trials may be under way at once. */
+  readonly parallel: number;
+  /** Tries a recipe; the model that it makes stays with the worker. A trial of a worker that dies is tried by another. */
+  run(request: TrialRequest, signal: AbortSignal): Promise<Trial>;
+}
+
+export interface AutoQuantizeOptions extends CandidateSpace, TrialTools {
   /**
    * What `evaluate` judges by, such as its data: an interrupted run with the same source, options and name goes on, with another
    * it begins anew.
    */
   readonly evaluation?: string;
+  /**
+   * Who tries the recipes; default this process, one after the other. Workers also try what is next in line; the answer is the
+   * same, since results count in the order of the recipes, and what would not have been tried does not count.
+   */
+  readonly workers?: TrialWorkers;
   /** The acceptable loss, relative to the baseline. Default 0.01: 1 %. */
   readonly tolerance?: number;
   /** What to make least among the recipes that pass. Default 'latency', by `measure`, or by stored bits without it. */
   readonly objective?: 'latency' | 'size';
-  /** Milliseconds per token of a candidate, as the runtime that will run it measures them. */
-  readonly measure?: (path: string, signal?: AbortSignal) => Promise<number>;
-  /** Mean KL divergence of a candidate from the source on some text: a quick and quiet judge that sorts out the hopeless. */
-  readonly divergence?: (path: string, signal?: AbortSignal) => Promise<number>;
   /** When to give up. Default: 40 trials, any time. */
   readonly budget?: { readonly trials?: number; readonly minutes?: number };
   /** Documents of the first look and of the second; the third is all. Default [256, 1024]. */
@@ -46,8 +62,6 @@ export interface AutoQuantizeOptions extends CandidateSpace {
   readonly onTrial?: (trial: Trial) => void;
   readonly onProgress?: (progress: { readonly stage: string; readonly done: number; readonly total: number }) => void;
   readonly signal?: AbortSignal;
-  /** Makes a candidate; default {@link quantize}. */
-  readonly make?: (source: string, options: QuantizeOptions) => Promise<QuantizationReport>;
 }
 
 export interface TuneResult {
@@ -67,6 +81,7 @@ const optionNames = [
   ...[
     'evaluate',
     'evaluation',
+    'workers',
     'tolerance',
     'objective',
     'measure',
@@ -97,6 +112,10 @@ export async function autoQuantize(source: string, options: AutoQuantizeOptions)
   return await tuning.run();
 }
 
+type Looks = 'all' | 'staged';
+
+const defaultTrials = 40;
+
 class Tuning implements AsyncDisposable {
   readonly #source: string;
   readonly #options: AutoQuantizeOptions;
@@ -104,14 +123,23 @@ class Tuning implements AsyncDisposable {
   readonly #folder: string;
   readonly #trials: Trial[] = [];
   readonly #started = performance.now();
+  readonly #ahead = new Map<string, { readonly trial: Promise<Trial>; readonly stop: AbortController }>();
+  readonly #unlock: () => Promise<void>;
   #baseline!: Evaluation;
   #best: Trial | undefined;
 
-  private constructor(source: string, options: AutoQuantizeOptions, journal: TuneJournal, folder: string) {
+  private constructor(
+    source: string,
+    options: AutoQuantizeOptions,
+    journal: TuneJournal,
+    folder: string,
+    unlock: () => Promise<void>,
+  ) {
     this.#source = source;
     this.#options = options;
     this.#journal = journal;
     this.#folder = folder;
+    this.#unlock = unlock;
   }
 
   static async open(source: string, options: AutoQuantizeOptions): Promise<Tuning> {
@@ -120,13 +148,19 @@ class Tuning implements AsyncDisposable {
     const { methods, bits, groupSizes, schemes, headBits } = options;
     const facts = { source, evaluation, calibration, tolerance, seed, documents, mode };
     const space = { methods, bits, groupSizes, schemes, headBits };
-    await mkdir(folder, { recursive: true });
-    return new Tuning(
-      source,
-      options,
-      await TuneJournal.open(`${folder}/journal.json`, { ...facts, ...space }),
-      folder,
-    );
+    if (await exists(options.output))
+      throw new OutputError(options.output, 'this exists already. Choose another output folder, or remove it.');
+    const unlock = await guard(folder, async () => {
+      await mkdir(folder, { recursive: true });
+      return lockFolder(folder);
+    });
+    try {
+      const journal = await TuneJournal.open(`${folder}/journal.json`, { ...facts, ...space });
+      return new Tuning(source, options, journal, folder, unlock);
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
   }
 
   async run(): Promise<TuneResult> {
@@ -139,7 +173,7 @@ class Tuning implements AsyncDisposable {
     const best = this.#best;
     if (!best)
       throw new TuneError('no recipe was tried: the budget leaves no time for one. Give it more trials or minutes');
-    await rm(output, { recursive: true, force: true });
+    await this.#makeIfGone(best);
     await rename(this.#pathOf(best), output);
     await rm(this.#folder, { recursive: true, force: true });
     return {
@@ -154,9 +188,11 @@ class Tuning implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Only the journal and the best candidate are worth keeping for a run that goes on later.
-    for (const trial of this.#trials)
-      if (trial.name !== this.#best?.name) await rm(this.#pathOf(trial), { recursive: true, force: true });
+    for (const { stop, trial } of this.#ahead.values()) {
+      stop.abort(new TuneError('the trial is not needed any more'));
+      await trial.catch(() => undefined);
+    }
+    await this.#unlock();
   }
 
   get #tolerance(): number {
@@ -183,6 +219,7 @@ class Tuning implements AsyncDisposable {
     for (const [i, candidate] of list.entries()) {
       if (this.#spent()) return;
       this.#progress(i, list.length);
+      this.#startAhead(list.slice(i), 'all');
       const trial = await this.#try(candidate, 'all');
       if (trial.verdict === 'pass') return;
     }
@@ -194,13 +231,17 @@ class Tuning implements AsyncDisposable {
       if (this.#best?.verdict === 'pass' && candidate.bitsPerWeight > this.#bestBits(list)) break;
       if (this.#spent()) return;
       this.#progress(i, list.length);
+      this.#startAhead(list.slice(i), 'staged');
       await this.#try(candidate, 'staged');
     }
     if (this.#best?.verdict === 'pass' || this.#spent()) return;
     const start = this.#best;
     if (!start) return;
-    for (const repair of repairs(start)) {
+    const mended = [...repairs(start)];
+    for (const [i, repair] of mended.entries()) {
       if (this.#spent()) return;
+      this.#progress(list.length + i, list.length + mended.length);
+      this.#startAhead(mended.slice(i), 'staged');
       const trial = await this.#try(repair, 'staged');
       if (trial.verdict === 'pass') return;
     }
@@ -210,7 +251,26 @@ class Tuning implements AsyncDisposable {
     return list.find((candidate) => candidate.name === this.#best?.name)?.bitsPerWeight ?? Infinity;
   }
 
-  async #try(candidate: Candidate, how: 'all' | 'staged'): Promise<Trial> {
+  /** Gives workers the next trials in line. */
+  #startAhead(list: readonly Candidate[], how: Looks): void {
+    const { workers, budget } = this.#options;
+    if (!workers) return;
+    const room = Math.min(workers.parallel, (budget?.trials ?? defaultTrials) - this.#trials.length);
+    for (const candidate of list.slice(0, room)) {
+      if (this.#ahead.has(candidate.name) || this.#journal.trial(candidate.name)) continue;
+      const stop = new AbortController();
+      const { signal } = this.#options;
+      const trial = workers.run(
+        { ...this.#requestOf(candidate, how), passOnAllOnly: true },
+        signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
+      );
+      // Whether it fails matters only if it is its turn.
+      trial.catch(() => undefined);
+      this.#ahead.set(candidate.name, { trial, stop });
+    }
+  }
+
+  async #try(candidate: Candidate, how: Looks): Promise<Trial> {
     this.#options.signal?.throwIfAborted();
     const known = this.#journal.trial(candidate.name);
     const trial = known ?? (await this.#carryOut(candidate, how));
@@ -221,37 +281,32 @@ class Tuning implements AsyncDisposable {
     return trial;
   }
 
-  async #carryOut(candidate: Candidate, how: 'all' | 'staged'): Promise<Trial> {
-    const made = await this.#make(candidate).catch((error: unknown) => {
-      // A combination that a method does not have, such as a symmetric grid for HQQ.
-      if (error instanceof RecipeError) return error.message;
-      throw error;
-    });
-    if (typeof made === 'string') {
-      const nothing = { bytes: 0, weightError: 0, layers: [], quantizeSeconds: 0 };
-      return { ...nothing, name: candidate.name, recipe: candidate.recipe, verdict: 'skipped', reason: made };
+  async #carryOut(candidate: Candidate, how: Looks): Promise<Trial> {
+    const filter: Filter = (weightError, divergence) =>
+      how === 'staged' ? this.#hopeless(candidate, weightError, divergence) : undefined;
+    const ahead = this.#ahead.get(candidate.name);
+    if (ahead) {
+      const trial = await ahead.trial;
+      this.#ahead.delete(candidate.name);
+      // The worker did not know what the trials before this one would find.
+      const reason = trial.verdict === 'skipped' ? undefined : filter(trial.weightError, trial.divergence);
+      return reason === undefined ? trial : skipped(trial, reason);
     }
-    const signal = this.#options.signal;
-    const trial = { ...made, name: candidate.name, recipe: candidate.recipe };
+    const { signal } = this.#options;
+    const request = this.#requestOf(candidate, how);
     const path = this.#pathOf(candidate);
+    const trial = await runTrial(request, path, this.#options, signal, filter);
+    if (trial.verdict !== 'pass' || trial.evaluation?.complete !== false || !this.#wouldBeBest(trial)) return trial;
+    // What is to be written has to pass on every document.
+    return { ...trial, ...(await judgeCandidate({ ...request, stages: [] }, path, this.#options, signal)) };
+  }
 
-    const divergence = await this.#options.divergence?.(path, signal);
-    const rival = how === 'staged' ? this.#hopeless(candidate, trial.weightError, divergence) : undefined;
-    const measured = divergence === undefined ? {} : { divergence };
-    if (rival !== undefined) return { ...trial, ...measured, verdict: 'skipped', reason: rival };
-
-    const started = performance.now();
-    const { evaluation, verdict } = await this.#judge(path, how);
-    const evaluateSeconds = (performance.now() - started) / 1000;
-    const millisecondsPerToken = verdict === 'pass' ? await this.#options.measure?.(path, signal) : undefined;
+  #requestOf({ name, recipe }: Candidate, how: Looks): TrialRequest {
+    const calibration = this.#calibration;
     return {
-      ...trial,
-      ...measured,
-      evaluation,
-      evaluateSeconds,
-      relativeLoss: relativeLoss(this.#baseline, evaluation),
-      verdict,
-      ...(millisecondsPerToken === undefined ? {} : { millisecondsPerToken }),
+      ...{ source: this.#source, name, recipe, baseline: this.#baseline, tolerance: this.#tolerance },
+      stages: how === 'all' ? [] : (this.#options.documents ?? [256, 1024]),
+      ...(calibration ? { calibration } : {}),
     };
   }
 
@@ -267,74 +322,40 @@ class Tuning implements AsyncDisposable {
     );
   }
 
-  async #make(candidate: Candidate): Promise<Omit<Trial, 'name' | 'recipe' | 'verdict'>> {
-    const { make = quantize, signal } = this.#options;
-    const calibration = this.#calibration;
-    const path = this.#pathOf(candidate);
-    await rm(path, { recursive: true, force: true });
-    const started = performance.now();
-    const report = await make(this.#source, {
-      ...candidate.recipe,
-      output: path,
-      ...(calibration ? { calibration } : {}),
-      ...(signal ? { signal } : {}),
-    });
-    const weights = report.layers.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
-    return {
-      bytes: report.bytesAfter,
-      weightError:
-        report.layers.reduce((sum, l) => sum + l.relativeError * l.rows * l.columns, 0) / Math.max(1, weights),
-      layers: report.layers.map(({ weight, bits, groupSize, relativeError, bytesAfter }) => {
-        return { weight, bits, groupSize, relativeError, bytesAfter };
-      }),
-      quantizeSeconds: (performance.now() - started) / 1000,
-    };
-  }
-
   async #judgeBaseline(): Promise<Evaluation> {
     const known = this.#journal.baseline;
     if (known) return known;
     this.#progress(0, 1);
-    const baseline = await this.#evaluate(this.#source, 'baseline', 'all');
+    const baseline = await callEvaluate(this.#options.evaluate, this.#source, 'baseline', 'all', this.#options.signal);
     if (!Number.isFinite(baseline.score)) throw new TuneError(`the source itself scores ${String(baseline.score)}`);
     await this.#journal.keepBaseline(baseline);
     return baseline;
   }
 
-  /** Looks at few documents first and at more where they do not decide. */
-  async #judge(path: string, how: 'all' | 'staged'): Promise<{ evaluation: Evaluation; verdict: Verdict }> {
-    const stages = how === 'all' || !this.#baseline.documents ? [] : (this.#options.documents ?? [256, 1024]);
-    for (const documents of stages) {
-      if (documents >= (this.#baseline.documents?.length ?? 0)) break;
-      const evaluation = { complete: false, ...(await this.#evaluate(path, 'candidate', documents)) };
-      const verdict = judge(this.#baseline, evaluation, this.#tolerance);
-      if (verdict === 'fail' || !Number.isFinite(evaluation.score)) return { evaluation, verdict: 'fail' };
-      if (verdict === 'pass') return { evaluation, verdict };
-    }
-    const evaluation = await this.#evaluate(path, 'candidate', 'all');
-    return { evaluation, verdict: judge(this.#baseline, evaluation, this.#tolerance) };
-  }
-
-  async #evaluate(path: string, kind: 'baseline' | 'candidate', documents: number | 'all'): Promise<Evaluation> {
-    const { evaluate, signal } = this.#options;
-    try {
-      return await evaluate({ path, kind }, { documents, ...(signal ? { signal } : {}) });
-    } catch (cause) {
-      if (signal?.aborted) throw signal.reason;
-      throw new TuneError(`the evaluation of ${kind === 'baseline' ? 'the source' : path} failed`, { cause });
-    }
-  }
-
+  /** Keeps the folder of the best trial only. */
   async #compareWithBest(trial: Trial): Promise<void> {
-    if (trial.verdict === 'skipped') return;
-    if (this.#best && !this.#isBetter(trial, this.#best)) return;
-    this.#best = trial;
-    // A trial out of the journal of an earlier run may have lost its folder.
-    const { make = quantize } = this.#options;
+    const better = trial.verdict !== 'skipped' && this.#wouldBeBest(trial);
+    const loser = better ? this.#best : trial;
+    if (better) this.#best = trial;
+    if (loser) await rm(this.#pathOf(loser), { recursive: true, force: true });
+  }
+
+  #wouldBeBest(trial: Trial): boolean {
+    return !this.#best || this.#isBetter(trial, this.#best);
+  }
+
+  /** The best may be a worker's, or out of the journal of a run that lost its folder. */
+  async #makeIfGone(trial: Trial): Promise<void> {
+    const { make = quantize, signal } = this.#options;
     const calibration = this.#calibration;
     const path = this.#pathOf(trial);
-    if (!existsSync(path))
-      await make(this.#source, { ...trial.recipe, output: path, ...(calibration ? { calibration } : {}) });
+    if (existsSync(path)) return;
+    await make(this.#source, {
+      ...trial.recipe,
+      output: path,
+      ...(calibration ? { calibration } : {}),
+      ...(signal ? { signal } : {}),
+    });
   }
 
   #isBetter(a: Trial, b: Trial): boolean {
@@ -348,7 +369,7 @@ class Tuning implements AsyncDisposable {
   }
 
   #spent(): boolean {
-    const { trials = 40, minutes = Infinity } = this.#options.budget ?? {};
+    const { trials = defaultTrials, minutes = Infinity } = this.#options.budget ?? {};
     return this.#trials.length >= trials || performance.now() - this.#started > minutes * 60000;
   }
 
@@ -359,6 +380,13 @@ class Tuning implements AsyncDisposable {
   #pathOf({ name }: { readonly name: string }): string {
     return `${this.#folder}/${name.replaceAll(/[^\w.+-]+/g, '_')}`;
   }
+}
+
+/** A trial as if it had been sorted out before it was judged. */
+function skipped(trial: Trial, reason: string): Trial {
+  const { name, recipe, bytes, weightError, layers, quantizeSeconds, divergence } = trial;
+  const measured = divergence === undefined ? {} : { divergence };
+  return { name, recipe, bytes, weightError, layers, quantizeSeconds, ...measured, verdict: 'skipped', reason };
 }
 
 /** Whether recipes store their linears in as many bits. */

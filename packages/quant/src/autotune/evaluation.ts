@@ -69,8 +69,17 @@ export function judge(baseline: Evaluation, candidate: Evaluation, tolerance: nu
   return 'undecided';
 }
 
-/** Relative loss of a candidate; negative where it is better than the baseline. */
+/** Relative loss of a candidate on the documents that both were scored on; negative where it is better than the baseline. */
 export function relativeLoss(baseline: Evaluation, candidate: Evaluation): number {
   const sign = (baseline.higherIsBetter ?? true) ? 1 : -1;
-  return (sign * (baseline.score - candidate.score)) / Math.max(Math.abs(baseline.score), Number.MIN_VALUE);
+  const n = candidate.documents?.length ?? 0;
+  const partial = candidate.complete === false && n > 0 && baseline.documents !== undefined;
+  // A score of the first documents says nothing beside one of all.
+  const reference = partial ? meanOf(baseline.documents.slice(0, n)) : baseline.score;
+  const score = partial ? meanOf(candidate.documents!.slice(0, n)) : candidate.score;
+  return (sign * (reference - score)) / Math.max(Math.abs(reference), Number.MIN_VALUE);
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { guard } from '../output/disk.ts';
 import type { Evaluation } from './evaluation.ts';
 import type { Trial } from './trial.ts';
 
@@ -26,7 +27,7 @@ export class TuneJournal {
   static async open(path: string, facts: unknown): Promise<TuneJournal> {
     const key = createHash('sha256').update(JSON.stringify(facts)).digest('hex');
     const text = await readFile(path, 'utf8').catch(() => '');
-    const found = text === '' ? undefined : (JSON.parse(text) as State);
+    const found = stateOf(text);
     return new TuneJournal(path, found?.key === key ? found : { key, trials: {} });
   }
 
@@ -48,9 +49,21 @@ export class TuneJournal {
 
   async #write(state: State): Promise<void> {
     this.#state = state;
-    await mkdir(dirname(this.#path), { recursive: true });
-    // A kill leaves the old file or the new one, never half of one.
-    await writeFile(`${this.#path}.new`, JSON.stringify(state));
-    await rename(`${this.#path}.new`, this.#path);
+    await guard(this.#path, async () => {
+      await mkdir(dirname(this.#path), { recursive: true });
+      // A kill leaves the old file or the new one, never half of one.
+      await writeFile(`${this.#path}.new`, JSON.stringify(state));
+      await rename(`${this.#path}.new`, this.#path);
+    });
+  }
+}
+
+/** Anything but a journal is no journal: the run begins anew. */
+function stateOf(text: string): State | undefined {
+  try {
+    const state = JSON.parse(text) as Partial<State> | null;
+    return typeof state?.key === 'string' && typeof state.trials === 'object' ? (state as State) : undefined;
+  } catch {
+    return undefined;
   }
 }

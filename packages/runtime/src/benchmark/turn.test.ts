@@ -2,7 +2,7 @@ import { architectureOf } from '@llm/models';
 import { expect, test } from '@jest/globals';
 import { syntheticProgram } from './benchmark.ts';
 import { shapeNamed } from './shapes.ts';
-import { articleShapes, measureTurn, syntheticBytes } from './turn.ts';
+import { articleShapes, decodeMilliseconds, measureTurn, syntheticBytes } from './turn.ts';
 
 test('a turn of a synthetic model: times are ordered and its weights are those of the shape', async () => {
   const { program, weights } = syntheticProgram('pythia-160m', { threads: 1, groupSize: 128, contextLength: 64 });
@@ -14,6 +14,10 @@ test('a turn of a synthetic model: times are ordered and its weights are those o
     // 12 blocks of 12 x 768², and the head; 4 bits and a half-precision scale for each 128.
     const perWeight = (4 + 16 / 128) / 8;
     expect(turn.bytesPerToken).toBeCloseTo((12 * 12 * 768 ** 2 + 50304 * 768) * perWeight, -3);
+    // Two ways to tell the same: by when tokens come, and by when answers end.
+    const milliseconds = await decodeMilliseconds(program, { generate: 8, rounds: 2 });
+    expect(milliseconds).toBeGreaterThan(turn.nextToken.min / 20);
+    expect(milliseconds).toBeLessThan(turn.firstToken.max * 20);
     // The share is that of the medians, as far as two turns can differ.
     expect(turn.fractionOfReadBandwidth.min).toBeLessThanOrEqual(turn.fractionOfReadBandwidth.max);
   } finally {

@@ -75,6 +75,38 @@ export async function measureTurn(program: Program, threads: number, options: Tu
   };
 }
 
+/**
+ * Milliseconds per token of a greedy generation: the quickest of some rounds, each the time to the end of a long answer less that
+ * of an answer of one token. Unlike a time between tokens, it does not depend on when this thread hears of them, and what else
+ * the machine does can only add to it.
+ */
+export async function decodeMilliseconds(
+  program: Program,
+  options: {
+    readonly prompt?: number;
+    readonly generate?: number;
+    readonly rounds?: number;
+    readonly signal?: AbortSignal;
+  } = {},
+): Promise<number> {
+  const { prompt = 8, generate = 64, rounds = 5, signal } = options;
+  await answerSeconds(program, prompt, generate);
+  let [long, short] = [Infinity, Infinity];
+  for (let round = 0; round < rounds; round++) {
+    signal?.throwIfAborted();
+    long = Math.min(long, await answerSeconds(program, prompt, generate + 1));
+    short = Math.min(short, await answerSeconds(program, prompt, 1));
+  }
+  return ((long - short) / generate) * 1000;
+}
+
+async function answerSeconds(program: Program, prompt: number, generate: number): Promise<number> {
+  using sequence = program.createSequence();
+  const started = performance.now();
+  await program.generate(sequence, promptTokens(prompt), { maxTokens: generate }, () => undefined).done;
+  return (performance.now() - started) / 1000;
+}
+
 async function turnSeconds(
   program: Program,
   prompt: number,
