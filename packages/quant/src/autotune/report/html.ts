@@ -62,11 +62,13 @@ function plot({ result }: TuneReport, x: (trial: Trial) => number, xTitle: strin
 }
 
 function trialTable({ result }: TuneReport): string {
+  const diverges = result.trials.some((trial) => trial.divergence !== undefined);
   const rows = result.trials.map((trial) => {
     const cells = [
       trial.relativeLoss === undefined ? '' : lossText(trial.relativeLoss),
       trial.evaluation === undefined ? '' : scoreText(trial.evaluation.score),
-      trial.divergence?.toFixed(4) ?? '',
+      trial.evaluation?.documents?.length.toString() ?? '',
+      ...(diverges ? [trial.divergence?.toFixed(4) ?? ''] : []),
       megabytes(trial.bytes),
       trial.millisecondsPerToken?.toFixed(2) ?? '',
       (trial.quantizeSeconds + (trial.evaluateSeconds ?? 0)).toFixed(1),
@@ -74,7 +76,17 @@ function trialTable({ result }: TuneReport): string {
     const note = trial.reason ? `<span class="faint">${escapeHtml(trial.reason)}</span>` : '';
     return `<tr class="${trial.name === result.best.name ? 'best' : ''}"><th>${escapeHtml(trial.name)}</th><td class="${trial.verdict}">${trial.verdict} ${note}</td>${cells.map((cell) => `<td class="number">${cell}</td>`).join('')}</tr>`;
   });
-  const head = ['recipe', 'verdict', 'loss', 'score', 'KL', 'MB', 'ms/token', 'seconds'];
+  const head = [
+    'recipe',
+    'verdict',
+    'loss',
+    'score',
+    'documents',
+    ...(diverges ? ['KL'] : []),
+    'MB',
+    'ms/token',
+    'seconds',
+  ];
   return `<div class="scroll"><table><thead><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
 }
 
@@ -109,5 +121,5 @@ td .faint{white-space:normal}thead th{color:var(--faint);font-weight:500}tbody t
 .layers{display:flex;gap:.75rem;align-items:center;margin:.25rem 0}.layers>span{flex:0 0 10rem;font-size:.85rem;color:var(--faint);overflow:hidden;text-overflow:ellipsis}.layers>div{display:flex;flex-wrap:wrap;gap:3px}
 .cell{width:16px;height:16px;border-radius:3px;background:color-mix(in srgb,var(--accent) var(--share),var(--panel))}.cell.wide{outline:2px solid var(--good);outline-offset:-2px}
 pre{background:var(--panel);padding:.9rem;border-radius:.5rem;overflow-x:auto}
-@media (max-width:32rem){.layers{flex-direction:column;align-items:flex-start;gap:.2rem}.layers>span{flex:none}}
+@media (max-width:32rem){.layers{flex-direction:column;align-items:flex-start;gap:.2rem}.layers>span{flex:none}svg{font-size:20px}}
 `;

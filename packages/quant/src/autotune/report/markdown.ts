@@ -4,13 +4,25 @@ import { lossText, megabytes, scoreText, verdictText } from './wording.ts';
 /** The report as Markdown: verdict, trials, how to reproduce. */
 export function tuneMarkdown(report: TuneReport): string {
   const { result } = report;
-  const header = ['recipe', 'verdict', 'loss', 'score', 'KL', 'MB', 'ms per token', 'seconds'];
+  const diverges = result.trials.some((trial) => trial.divergence !== undefined);
+  const header = [
+    'recipe',
+    'verdict',
+    'loss',
+    'score',
+    'documents',
+    ...(diverges ? ['KL'] : []),
+    'MB',
+    'ms per token',
+    'seconds',
+  ];
   const rows = result.trials.map((trial) => [
     trial.name === result.best.name ? `**${trial.name}**` : trial.name,
     trial.reason ? `${trial.verdict}: ${trial.reason}` : trial.verdict,
     trial.relativeLoss === undefined ? '' : lossText(trial.relativeLoss),
     trial.evaluation === undefined ? '' : scoreText(trial.evaluation.score),
-    trial.divergence?.toExponential(2) ?? '',
+    trial.evaluation?.documents?.length.toString() ?? '',
+    ...(diverges ? [trial.divergence?.toExponential(2) ?? ''] : []),
     megabytes(trial.bytes),
     trial.millisecondsPerToken?.toFixed(2) ?? '',
     (trial.quantizeSeconds + (trial.evaluateSeconds ?? 0)).toFixed(1),

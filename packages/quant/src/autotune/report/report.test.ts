@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { Trial } from '../trial.ts';
 import { tuneHtml } from './html.ts';
+import { tuneJson } from './json.ts';
 import { tuneMarkdown } from './markdown.ts';
 import type { TuneReport } from './tune-report.ts';
 
@@ -55,4 +56,17 @@ test('every trial is a row and a dot in both plots; 8 bits are marked', () => {
   expect(html.match(/<circle/g)).toHaveLength(4);
   expect(html).toContain('cell wide');
   expect(tuneMarkdown(report(true))).toContain('| **rtn w4 g32 <sym>** | pass | −0.50 % | 0.4975 |');
+});
+
+test('how many documents decided is told, the scores of each are not; divergence has a column where it was measured', () => {
+  const known = report(true);
+  const trials = known.result.trials.map((one) => {
+    return { ...one, evaluation: { score: 0.5, documents: [1, 0, 1] }, divergence: 0.25 };
+  });
+  const measured = { ...known, result: { ...known.result, trials, best: trials[1]! } };
+  expect(tuneMarkdown(measured)).toContain('| 0.5000 | 3 | 2.50e-1 | 60.00 |');
+  expect(tuneMarkdown(known)).not.toContain('KL');
+  expect(tuneHtml(measured)).toContain('<th>KL</th>');
+  const json = JSON.parse(tuneJson(measured)) as { result: { trials: { evaluation: { documents: number } }[] } };
+  expect(json.result.trials.map(({ evaluation }) => evaluation.documents)).toEqual([3, 3]);
 });
