@@ -41,36 +41,48 @@ LLM_INLINE uint32_t SpreadNibbles(uint32_t bits) {
 
 LLM_INLINE uint32_t PairNibbles(uint32_t word) { return SpreadNibbles(word & 0xFFFF) | SpreadNibbles(word >> 16) << 4; }
 
-// Four words as rows of a 4 x 4 matrix of bytes, turned around.
-LLM_INLINE void TransposeBytes(uint32_t* w) {
+// Four words, `step` apart, as rows of a 4 x 4 matrix of bytes, turned around.
+LLM_INLINE void TransposeBytes(uint32_t* w, int step) {
   constexpr uint32_t kEven = 0x00FF00FF;
-  const uint32_t a = (w[0] & kEven) | (w[1] & kEven) << 8, b = (w[0] >> 8 & kEven) | (w[1] & ~kEven);
-  const uint32_t c = (w[2] & kEven) | (w[3] & kEven) << 8, d = (w[2] >> 8 & kEven) | (w[3] & ~kEven);
+  const uint32_t w0 = w[0], w1 = w[step], w2 = w[2 * step], w3 = w[3 * step];
+  const uint32_t a = (w0 & kEven) | (w1 & kEven) << 8, b = (w0 >> 8 & kEven) | (w1 & ~kEven);
+  const uint32_t c = (w2 & kEven) | (w3 & kEven) << 8, d = (w2 >> 8 & kEven) | (w3 & ~kEven);
   w[0] = (a & 0xFFFF) | c << 16;
-  w[1] = (b & 0xFFFF) | d << 16;
-  w[2] = a >> 16 | (c & 0xFFFF0000);
-  w[3] = b >> 16 | (d & 0xFFFF0000);
+  w[step] = (b & 0xFFFF) | d << 16;
+  w[2 * step] = a >> 16 | (c & 0xFFFF0000);
+  w[3 * step] = b >> 16 | (d & 0xFFFF0000);
 }
 
 void LoadInterleaved(const FieldMatrix& fields, int64_t row, int count, int64_t octet, uint32_t* out) {
+  constexpr int kParts = kBlockRows / kOctet;  // words of a row of words that are taken apart side by side
   const int64_t row_words = fields.rows / 8;
   const uint8_t* const first = fields.words + 4 * (8 * octet * row_words + row / 8);
-  for (int part = 0; part < count / 8; ++part, out += 8) {
-    uint32_t even[4], odd[4];
-    for (int j = 0; j < 4; ++j) {
-      const uint32_t near = LoadWord(first + 4 * (j * row_words + part)) + fields.added;
-      const uint32_t far = LoadWord(first + 4 * ((4 + j) * row_words + part)) + fields.added;
-      even[j] = (near & kLowNibbles) | (far & kLowNibbles) << 4;
-      odd[j] = (near >> 4 & kLowNibbles) | (far & ~kLowNibbles);
-    }
-    TransposeBytes(even);
-    TransposeBytes(odd);
-    // Word b of `even` is field 2 b, of `odd` field 2 b + 1.
-    for (int j = 0; j < 8; ++j) {
-      const int field = kInterleavedField[j];
-      out[j] = field % 2 == 0 ? even[field / 2] : odd[field / 2];
+  const int parts = count / kOctet;
+  uint32_t words[kOctet][kParts] = {};
+  for (int j = 0; j < kOctet; ++j) {
+    Prefetch(first + 4 * (kOctet + j) * row_words);
+    const uint8_t* const from = first + 4 * j * row_words;
+    if (parts == kParts) {
+      std::memcpy(words[j], from, sizeof words[j]);
+    } else {
+      std::memcpy(words[j], from, static_cast<size_t>(4 * parts));
     }
   }
+  uint32_t pairs[2][4][kParts];  // even and odd fields
+  for (int j = 0; j < 4; ++j) {
+    for (int part = 0; part < kParts; ++part) {
+      const uint32_t near = words[j][part] + fields.added, far = words[4 + j][part] + fields.added;
+      pairs[0][j][part] = (near & kLowNibbles) | (far & kLowNibbles) << 4;
+      pairs[1][j][part] = (near >> 4 & kLowNibbles) | (far & ~kLowNibbles);
+    }
+  }
+  for (auto& quad : pairs) {
+    for (int part = 0; part < kParts; ++part) TransposeBytes(&quad[0][part], kParts);
+  }
+  // Word b of the even ones is field 2 b, of the odd ones field 2 b + 1.
+  for (int part = 0; part < parts; ++part)
+    for (int j = 0; j < kOctet; ++j)
+      out[kOctet * part + j] = pairs[kInterleavedField[j] % 2][kInterleavedField[j] / 2][part];
 }
 
 }  // namespace
@@ -100,11 +112,15 @@ void LoadNibbles(const FieldMatrix& fields, int64_t row, int count, int64_t octe
     LoadInterleaved(fields, row, count, octet, out);
   } else if (fields.order == FieldOrder::kDown) {
     const uint8_t* const from = fields.words + 4 * (octet * fields.rows + row);
+    // The same rows of the next octet lie in another page.
+    Prefetch(from + 4 * fields.rows);
+    Prefetch(from + 4 * fields.rows + kLine);
     for (int c = 0; c < count; ++c) out[c] = PairNibbles(LoadWord(from + 4 * c) + fields.added);
   } else {
     const int64_t words = StreamWords(fields.columns, 4);
     const uint8_t* const from = fields.words + 4 * (row * words + octet);
-    for (int c = 0; c < count; ++c) out[c] = PairNibbles(LoadWord(from + 4 * words * c) + fields.added);
+    for (int c = 0; c < count; ++c) out[c] = LoadWord(from + 4 * words * c);
+    for (int c = 0; c < count; ++c) out[c] = PairNibbles(out[c] + fields.added);
   }
 }
 

@@ -25,6 +25,7 @@ constexpr GgufType kTypes[] = {
 };
 
 constexpr uint32_t kLowNibbles = 15 * kOnes;
+constexpr int kAhead = 4 * kLine;  // of a row, more streams than the hardware follows
 
 const uint8_t* RowOf(const GgufSource& from, int64_t row, int64_t row_bytes) {
   return from.data + (from.row_order == nullptr ? row : from.row_order[row]) * row_bytes;
@@ -64,6 +65,7 @@ void CopyBlock(const GgufSource& from, const PackedLayout& layout, int64_t row, 
     uint8_t* const octets = group + kScaleLines * kLine;
     for (int c = 0; c < count; ++c) {
       const uint8_t* const source = rows[c] + int64_t{g} * bytes;
+      Prefetch(source + kAhead);
       for (int line = 0; line < kScaleLines; ++line) std::memcpy(group + line * kLine + 2 * c, source + 2 * line, 2);
       if (kBytes) {
         CopyQ8(source + 2 * kScaleLines, octets, c);
@@ -82,21 +84,32 @@ void ZeroColumn(const PackedColumn& to) {
       WriteOctet(to.layout.format, to.Octet(g, octet), to.column, zero, zero);
 }
 
-// One block of one row. Returns the largest difference that rounding the scales makes.
-float StoreBlock(const GgufType& type, const GgufBlock& block, const PackedColumn& to, int first_group) {
-  float largest = 0;
+// One block of one row. Returns the largest difference that rounding the scales makes, or `largest` if none is larger.
+template <int kBits>
+float StoreBlock(const GgufType& type, const GgufBlock& block, const PackedColumn& to, int first_group, float largest) {
   for (int part = 0; part < type.values / type.group; ++part) {
     const int g = first_group + part;
     const uint8_t* const codes = block.codes + part * type.group;
     to.Half(g, 0, block.scales[part]);
     if (type.has_minima) to.Half(g, 1, block.minima[part]);
     for (int octet = 0; octet < type.group / kOctet; ++octet) {
-      const uint8_t* const from = codes + octet * kOctet;
-      WriteOctet(to.layout.format, to.Octet(g, octet), to.column, LoadWord(from), LoadWord(from + 4));
+      const uint32_t low = LoadWord(codes + octet * kOctet), high = LoadWord(codes + octet * kOctet + 4);
+      uint8_t* const out = to.Octet(g, octet);
+      if (kBits == 4) {
+        const uint32_t word = low | high << 4;
+        std::memcpy(out + 4 * to.column, &word, 4);
+      } else if (kBits == 8) {
+        std::memcpy(out + 4 * to.column, &low, 4);
+        std::memcpy(out + kQuadBytes + 4 * to.column, &high, 4);
+      } else {
+        WriteOctet(to.layout.format, out, to.column, low, high);
+      }
     }
     const float scale = to.Half(g, 0) - block.scales[part];
     const float minimum = type.has_minima ? to.Half(g, 1) - block.minima[part] : 0.0f;
-    if (scale == 0 && minimum == 0) continue;
+    // No code is farther than 128 from the zero: most groups cannot make the largest difference.
+    constexpr float kFarthest = kBits == 8 ? 128.0f : 15.0f;
+    if (std::abs(scale) * kFarthest + std::abs(minimum) <= largest) continue;
     // The difference is linear in the code: the extremes suffice.
     const auto [low, high] = std::minmax_element(codes, codes + type.group);
     for (const int code : {*low - type.zero, *high - type.zero})
@@ -122,8 +135,8 @@ float ImportGguf(const GgufSource& from, const PackedLayout& layout, int64_t blo
     uint8_t* const block = data + b * layout.block_bytes;
     const int64_t row = b * kBlockRows;
     const int count = static_cast<int>(std::min<int64_t>(kBlockRows, layout.rows - row));
-    const bool copied = type.decode == DecodeQ4_0 || type.decode == DecodeQ4_1 || type.decode == DecodeQ8_0;
-    if (!copied || count < kBlockRows) std::memset(block, 0, static_cast<size_t>(layout.block_bytes));
+    if (CodeBits(type.format) == 3 || count < kBlockRows)
+      std::memset(block, 0, static_cast<size_t>(layout.block_bytes));
     if (type.decode == DecodeQ4_0) {
       CopyBlock<1, false>(from, layout, row, count, block);
     } else if (type.decode == DecodeQ4_1) {
@@ -133,12 +146,15 @@ float ImportGguf(const GgufSource& from, const PackedLayout& layout, int64_t blo
     } else {
       const uint8_t* rows[kBlockRows];
       for (int c = 0; c < count; ++c) rows[c] = RowOf(from, row + c, row_bytes);
+      const int bits = CodeBits(type.format);
+      const auto store = bits == 4 ? StoreBlock<4> : bits == 8 ? StoreBlock<8> : StoreBlock<3>;
       for (int64_t i = 0; i < blocks; ++i) {
         for (int c = 0; c < count; ++c) {
           GgufBlock decoded;
+          Prefetch(rows[c] + (i + 1) * type.bytes);
           type.decode(rows[c] + i * type.bytes, &decoded);
           const int first_group = static_cast<int>(i * (type.values / type.group));
-          largest = Larger(largest, StoreBlock(type, decoded, {layout, block, c}, first_group));
+          largest = store(type, decoded, {layout, block, c}, first_group, largest);
         }
       }
     }

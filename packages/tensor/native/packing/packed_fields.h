@@ -58,6 +58,15 @@ struct PackedColumn {
 constexpr uint32_t kOnes = 0x01010101;
 constexpr int kQuadBytes = 4 * kBlockRows;  // 8 bits: from k = j to k = 4 + j
 
+// A hint that bytes are read soon; any address will do.
+LLM_INLINE void Prefetch(const void* at) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(at);
+#else
+  (void)at;
+#endif
+}
+
 LLM_INLINE uint32_t LoadWord(const uint8_t* from) {
   uint32_t word;
   std::memcpy(&word, from, sizeof word);

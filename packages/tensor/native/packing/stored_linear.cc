@@ -8,7 +8,8 @@
 namespace llm {
 namespace {
 
-// Blocks whose words are read side by side, so that runs of a row of words are longer than a cache line.
+// Blocks whose words are read side by side where the words of one octet lie side by side, so that runs are longer than
+// a cache line. Where every row has words of its own, 32 streams are enough.
 constexpr int kBlocksSideBySide = 16;
 
 struct Block {
@@ -128,8 +129,9 @@ float ImportLinear(const StoredLinear& from, const PackedLayout& layout, int64_t
                    uint8_t* data) {
   float largest = 0;
   const bool has_zeros = from.zero_points.words != nullptr;
-  for (int64_t first = block_begin; first < block_end; first += kBlocksSideBySide) {
-    const int side = static_cast<int>(std::min<int64_t>(kBlocksSideBySide, block_end - first));
+  const int most = from.codes.order == FieldOrder::kAcross ? 1 : kBlocksSideBySide;
+  for (int64_t first = block_begin; first < block_end; first += most) {
+    const int side = static_cast<int>(std::min<int64_t>(most, block_end - first));
     Block blocks[kBlocksSideBySide];
     uint8_t zeros[kBlocksSideBySide][kBlockRows];
     for (int b = 0; b < side; ++b) {
