@@ -31,5 +31,6 @@ export {
 export type { GenerationConfig } from './generation-config.ts';
 export { cachedSnapshot, pull, type PullOptions } from './hub/pull.ts';
 export { elementBytes, encodeFloats, type ElementType } from './number-formats.ts';
+export { weightCacheDefaults, type WeightCacheOptions } from './weight-cache.ts';
 export { openCheckpoint, type OpenOptions } from './open-checkpoint.ts';
 export type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from './tokenizer/tokenizer.ts';

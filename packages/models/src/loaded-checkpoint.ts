@@ -9,7 +9,8 @@ import { elementCount } from './number-formats.ts';
 import { HuggingFaceTokenizer } from './tokenizer/hugging-face-tokenizer.ts';
 import type { TokenizerJson } from './tokenizer/tokenizer-json.ts';
 import type { Tokenizer } from './tokenizer/tokenizer.ts';
-import type { LoadedMatrix, WeightSource } from './weight-source.ts';
+import { cachedWeights, type WeightCacheOptions } from './weight-cache.ts';
+import { isLaidOutAnew, type LoadedMatrix, type WeightSource } from './weight-source.ts';
 
 /** What the openers of the formats find out about a checkpoint. */
 export interface CheckpointParts {
@@ -46,7 +47,7 @@ export class LoadedCheckpoint implements Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Throws `TokenizerError` where there is none. */
   readonly tokenizerSource: () => TokenizerSource;
-  readonly #weights: WeightSource;
+  #weights: WeightSource;
   readonly #chatTemplate: CheckpointParts['chatTemplate'];
   readonly #companionFiles: () => ReadonlyMap<string, Uint8Array>;
   readonly #matrices = new Map<string, Matrix>();
@@ -94,7 +95,7 @@ export class LoadedCheckpoint implements Checkpoint {
     checkOptions(options, ['signal', 'onProgress'], 'prepare()');
     const all = names ? [...names].map((name) => this.#getMatrix(name)) : this.#allMatrices();
     const tensors = [...new Set(all)].filter(
-      (tensor) => !this.#matrices.has(tensor.name) && this.#isLaidOutAnew(tensor),
+      (tensor) => !this.#matrices.has(tensor.name) && isLaidOutAnew(this.#weights, tensor),
     );
     const total = tensors.length;
     for (const [done, tensor] of tensors.entries()) {
@@ -107,6 +108,11 @@ export class LoadedCheckpoint implements Checkpoint {
       if (this.#disposed) throw new DisposedError('checkpoint');
     }
     if (total > 0) options.onProgress?.({ stage: 'import', done: total, total });
+  }
+
+  /** Keeps what has to be laid out anew in a file, or takes it from there. */
+  async useCache(cache: WeightCacheOptions, options: PrepareOptions): Promise<void> {
+    this.#weights = await cachedWeights(this.path, this.#weights, cache, options);
   }
 
   /** Disposes of a matrix that `matrix` has given out; the next call makes it anew. For passes over models larger than memory. */
@@ -169,10 +175,6 @@ export class LoadedCheckpoint implements Checkpoint {
 
   #allMatrices(): TensorInfo[] {
     return [...this.tensors.values()].filter(({ shape }) => shape.length === 2);
-  }
-
-  #isLaidOutAnew(tensor: TensorInfo): boolean {
-    return this.#weights.describe(tensor).format !== tensor.dtype.toLowerCase();
   }
 
   #keep(tensor: TensorInfo, { matrix, conversion }: LoadedMatrix): Matrix {

@@ -7,14 +7,20 @@ import { ModelNotFoundError } from './errors.ts';
 import { openFolder } from './formats/folder/open.ts';
 import { openGguf } from './formats/gguf/open.ts';
 import type { LoadedCheckpoint } from './loaded-checkpoint.ts';
+import type { WeightCacheOptions } from './weight-cache.ts';
 import { cachedSnapshot, pull, type PullOptions } from './hub/pull.ts';
 
 export interface OpenOptions {
   /** Fetch a model of the hub that the cache does not hold. Default true; never done with `HF_HUB_OFFLINE`. */
   readonly download?: boolean;
-  /** Stops a download. */
+  /**
+   * Keep weights that cannot be used as they lie (GGUF, GPTQ, AWQ, ...) in a file, so that the next opening maps them. The first
+   * opening makes it and takes as long as that. Default false.
+   */
+  readonly cache?: boolean | WeightCacheOptions;
+  /** Stops a download, or the making of that file. */
   readonly signal?: AbortSignal;
-  /** Counts the bytes of a download. */
+  /** Counts the bytes of a download, and those written to the cache. */
   readonly onProgress?: PullOptions['onProgress'];
 }
 
@@ -25,14 +31,26 @@ export interface OpenOptions {
  * {@link UnsupportedArchitectureError}, {@link UnsupportedFormatError}
  */
 export async function openCheckpoint(source: string, options: OpenOptions = {}): Promise<Checkpoint> {
-  checkOptions(options, ['download', 'signal', 'onProgress'], 'openCheckpoint()');
+  checkOptions(options, ['download', 'cache', 'signal', 'onProgress'], 'openCheckpoint()');
   return loadCheckpoint(source, options);
 }
 
 /** `openCheckpoint` with what only this package needs to know. */
 export async function loadCheckpoint(source: string, options: OpenOptions): Promise<LoadedCheckpoint> {
   options.signal?.throwIfAborted();
-  return openLocal(source.startsWith('hf:') ? await resolveHub(source, options) : source);
+  const checkpoint = openLocal(source.startsWith('hf:') ? await resolveHub(source, options) : source);
+  const { cache = false, signal, onProgress } = options;
+  if (cache === false) return checkpoint;
+  try {
+    await checkpoint.useCache(cache === true ? {} : cache, {
+      ...(signal && { signal }),
+      ...(onProgress && { onProgress }),
+    });
+    return checkpoint;
+  } catch (error) {
+    checkpoint[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** The folder of a model of the hub: from the cache if it is there. */

@@ -8,6 +8,11 @@ export interface LoadedMatrix {
   readonly conversion?: WeightConversion;
 }
 
+/** Whether a weight is a matrix that cannot be used as it lies. */
+export function isLaidOutAnew(weights: WeightSource, tensor: TensorInfo): boolean {
+  return tensor.shape.length === 2 && weights.describe(tensor).format !== tensor.dtype.toLowerCase();
+}
+
 /** The weights of a checkpoint in one format: what a new format has to provide. */
 export interface WeightSource extends Disposable {
   readonly format: CheckpointFormat;

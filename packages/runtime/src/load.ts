@@ -98,9 +98,10 @@ export async function estimateModelMemory(source: string, options: LoadOptions =
   checkLoadOptions(options);
   const open: Disposable[] = [];
   try {
-    const { memory } = await prepare(source, options, open);
+    const uncached = { ...options, cache: false };
+    const { memory } = await prepare(source, uncached, open);
     if (options.draft === undefined) return memory;
-    return sumOf(memory, (await prepare(options.draft, options, open)).memory);
+    return sumOf(memory, (await prepare(options.draft, uncached, open)).memory);
   } finally {
     for (const resource of open.reverse()) resource[Symbol.dispose]();
   }
@@ -140,8 +141,8 @@ function cacheBlocks(cache: CacheDescription, contextLength: number, tokens: num
   return Math.max(oneContext, Math.min(spareContexts * oneContext, spare));
 }
 
-function openModel(source: string, { signal, onProgress }: LoadOptions): Promise<Checkpoint> {
-  return openCheckpoint(source, { ...(signal && { signal }), ...(onProgress && { onProgress }) });
+function openModel(source: string, { cache = false, signal, onProgress }: LoadOptions): Promise<Checkpoint> {
+  return openCheckpoint(source, { cache, ...(signal && { signal }), ...(onProgress && { onProgress }) });
 }
 
 /** A model without a usable tokenizer still runs on token ids; the error is for whoever gives it text. */

@@ -1,3 +1,4 @@
+import type { OpenOptions } from '@llm/models';
 import { checkOptions, InvalidOptionError, type JsonSchema, type SamplingOptions } from '@llm/tensor';
 
 /** What a long call reports: `done` of `total` units of a stage. */
@@ -39,6 +40,11 @@ export interface LoadOptions {
   readonly profile?: boolean;
   /** Remembers when each thread worked on what, for {@link Model.trace}. */
   readonly trace?: boolean;
+  /**
+   * Keep weights that cannot be used as they lie (GGUF, GPTQ, AWQ, ...) in a file that the next load maps: see `openCheckpoint`.
+   * Default false.
+   */
+  readonly cache?: NonNullable<OpenOptions['cache']>;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -115,6 +121,7 @@ const loadOptions: Record<keyof LoadOptions, true> = {
   debug: true,
   profile: true,
   trace: true,
+  cache: true,
   onProgress: true,
   signal: true,
 };

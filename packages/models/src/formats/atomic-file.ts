@@ -1,5 +1,6 @@
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { threadId } from 'node:worker_threads';
 
 import { WriteError } from '../errors.ts';
 
@@ -12,12 +13,15 @@ export interface AtomicFile {
 /** Bytes are collected up to this size before they go to the system. */
 const BUFFER_BYTES = 1 << 20;
 
+/** Told apart by a number, since two writers of one process may have the same file in mind. */
+let files = 0;
+
 /**
  * Writes a file so that it appears under its name only when it is complete and on disk. Whatever goes wrong, no part of it is
  * left. Failures of the system become `WriteError`; what `produce` throws itself passes through.
  */
 export async function writeAtomically(path: string, produce: (file: AtomicFile) => Promise<void>): Promise<void> {
-  const partial = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
+  const partial = join(dirname(path), `.${basename(path)}.${process.pid}-${threadId}-${files++}.partial`);
   const handle = await guard(path, () => open(partial, 'w'));
   try {
     try {
