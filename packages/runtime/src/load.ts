@@ -2,6 +2,7 @@ import { openCheckpoint, TokenizerError, type Checkpoint, type ForwardPass, type
 import {
   InvalidOptionError,
   Program,
+  savedThreads,
   type CacheDescription,
   type ProgramDescription,
   type ProgramOptions,
@@ -155,7 +156,7 @@ async function tokenizerOrError(checkpoint: Checkpoint): Promise<Tokenizer | Tok
   }
 }
 
-function programOptions({ threads, debug, profile, trace }: LoadOptions): ProgramOptions {
+function programOptions({ threads = savedThreads(), debug, profile, trace }: LoadOptions): ProgramOptions {
   const [prefill, decode] = typeof threads === 'object' ? [threads.prefill, threads.decode] : [threads, threads];
   return {
     ...(prefill !== undefined && { threads: prefill }),

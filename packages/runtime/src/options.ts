@@ -23,7 +23,10 @@ export interface LoadOptions {
   readonly scheme?: 'sym' | 'asym';
   /** Arithmetic on packed weights: activations rounded to 8 bits (default), or kept as float32. */
   readonly compute?: 'int8' | 'f32';
-  /** Threads of a step; of prompts and of single tokens apart, if they are to differ. Default: what the machine gives. */
+  /**
+   * Threads of a step; of prompts and of single tokens apart, if they are to differ. Default: what {@link measureThreads} found
+   * on this machine, if it was measured, else what the machine gives.
+   */
   readonly threads?: number | { readonly prefill: number; readonly decode: number };
   /** The most tokens of one sequence. Default: what the model was made for, up to 4096. */
   readonly contextLength?: number;

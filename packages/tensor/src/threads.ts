@@ -1,9 +1,33 @@
+import { availableParallelism } from 'node:os';
 import { backend } from './backend/load.ts';
+import {
+  readThreads,
+  threadsFile,
+  tryThreads,
+  writeThreads,
+  type MeasuredThreads,
+} from './threads/measured-threads.ts';
 import { checkThreads, planThreads, type ThreadPlan } from './threads/thread-plan.ts';
 
 /** How many threads suit this machine, and why. `LLM_THREADS` overrides the number. */
 export function threadPlan(): ThreadPlan {
   return planThreads(process.env['LLM_THREADS']);
+}
+
+/**
+ * Measures how many threads suit prompts and single tokens, in about a second for each number that is tried, and remembers it for
+ * this machine: see {@link savedThreads}.
+ */
+export async function measureThreads(): Promise<MeasuredThreads> {
+  const plan = threadPlan();
+  const measured = await tryThreads(plan.threads, availableParallelism());
+  await writeThreads(threadsFile(), plan, measured);
+  return measured;
+}
+
+/** What {@link measureThreads} found on this machine earlier; undefined if it did not, or `LLM_THREADS` says otherwise. */
+export function savedThreads(): MeasuredThreads | undefined {
+  return process.env['LLM_THREADS'] ? undefined : readThreads(threadsFile(), threadPlan());
 }
 
 /** How many threads computations use now, all callers of this process together. */
