@@ -1,4 +1,4 @@
-import { packedByteLength, type CacheDescription } from '@llm/tensor';
+import { packedByteLength, type BufferDescription, type CacheDescription } from '@llm/tensor';
 
 import type { ProgramPlan } from './compile/compile.ts';
 import type { WeightFormat } from './compile/weights.ts';
@@ -9,7 +9,7 @@ export interface MemoryEstimate {
   readonly weights: number;
   /** The pool of keys and values. */
   readonly cache: number;
-  /** Buffers of a step. */
+  /** Buffers of a step. Beside them threads keep scratch space of some MiB: `scratchBytes` of {@link Model.stats}. */
   readonly arena: number;
   readonly total: number;
 }
@@ -24,9 +24,13 @@ export function estimateMemory(
   vocabularySize: number,
 ): MemoryEstimate {
   const cache = cacheBytes(plan.cache);
-  const { tokenFloats, outputFloats } = plan.memory;
+  const floatsOf = (kind: BufferDescription['rows']): number => {
+    const buffers = plan.memory.buffers.filter(({ rows }) => rows === kind);
+    const ends = buffers.map(({ offset, width }) => offset + width);
+    return buffers.length === 0 ? 0 : Math.max(...ends) - Math.min(...buffers.map(({ offset }) => offset));
+  };
   const outputRows = Math.min(maxTokens, Math.max(1, Math.floor(logitsFloats / vocabularySize)));
-  const arena = (tokenFloats * maxTokens + outputFloats * outputRows) * Float32Array.BYTES_PER_ELEMENT;
+  const arena = (floatsOf('tokens') * maxTokens + floatsOf('outputs') * outputRows) * Float32Array.BYTES_PER_ELEMENT;
   let matrices = 0;
   for (const weight of weights) matrices += packedByteLength(describe(weight));
   return { weights: matrices, cache, arena, total: matrices + cache + arena };
@@ -44,12 +48,16 @@ export function cacheBytes(cache: CacheDescription): number {
   return cache.blocks * cacheBlockBytes(cache);
 }
 
-/** Bytes of one block: keys and values of blockTokens tokens in all layers, every head's part from a cache line on. */
+/**
+ * Bytes of one block: keys and values of blockTokens tokens in all layers. Of every head keys, values and scales begin at cache lines,
+ * and rows of values are padded to whole vectors: native/kernels/attention_layout.cc.
+ */
 export function cacheBlockBytes(cache: Omit<CacheDescription, 'blocks'>): number {
   const { layers, kvHeads, keyDim, valueDim, type, blockTokens } = cache;
-  const scales = type === 'int8' ? 2 * Float32Array.BYTES_PER_ELEMENT : 0;
-  const head = blockTokens * ((keyDim + valueDim) * bytesPerValue[type] + scales);
-  return layers * kvHeads * Math.ceil(head / 64) * 64;
+  const roundUp = (count: number, to: number): number => Math.ceil(count / to) * to;
+  const lines = (values: number, bytes = bytesPerValue[type]): number => roundUp(blockTokens * values * bytes, 64);
+  const scales = type === 'int8' ? lines(2, Float32Array.BYTES_PER_ELEMENT) : 0;
+  return layers * kvHeads * (lines(keyDim) + lines(roundUp(valueDim, 16)) + scales);
 }
 
 /** What two models take together. */
