@@ -1,6 +1,6 @@
 export { cpuInfo, type CpuInfo } from './cpu.ts';
 export type { BackendKind, KernelTable } from './backend/backend.ts';
-export { bestWasmFile } from './backend/wasm-features.ts';
+export { bestWasmFile, type WebAssemblyFeatures } from './backend/wasm-features.ts';
 export type { WasmFile } from './backend/wasm-file.ts';
 export { measureThreads, savedThreads, setThreadCount, threadCount, threadPlan } from './threads.ts';
 export type { MeasuredThreads } from './threads/measured-threads.ts';

@@ -2,7 +2,7 @@ import { LlmError } from '../errors.ts';
 import type { WasmFile } from './wasm-file.ts';
 
 /** What is used of it: its types belong to browsers. */
-interface WebAssemblyFeatures {
+export interface WebAssemblyFeatures {
   validate(bytes: Uint8Array): boolean;
 }
 
