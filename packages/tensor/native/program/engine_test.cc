@@ -26,21 +26,26 @@ Table RandomTable(int rows, int columns, std::mt19937& random) {
   return table;
 }
 
-// One layer with two heads on one KV head, and a head: every kind of stage.
+// One layer with two heads on one KV head, a sum and a norm before a linear, a linear that another joins, and a head:
+// every kind of stage.
 std::unique_ptr<Program> SmallProgram() {
   std::mt19937 random(1);
   auto program = std::make_unique<Program>();
   Program& p = *program;
   p.max_tokens = 16;
   p.vocabulary = kVocabulary;
-  p.row_floats = 5 * kWidth + 2 * kVocabulary;
+  p.row_floats = 9 * kWidth + kVocabulary;
   p.buffers = {{"x", kWidth, 0, false},
                {"qkv", 2 * kWidth, kWidth, false},
                {"attended", kWidth, 3 * kWidth, false},
-               {"last", kWidth, 4 * kWidth, true},
-               {"logits", kVocabulary, 5 * kWidth, true}};
-  p.logits = 4;
-  p.hidden = 3;
+               {"projected", kWidth, 4 * kWidth, false},
+               {"sum", kWidth, 5 * kWidth, false},
+               {"up", kWidth, 6 * kWidth, false},
+               {"beside", kWidth, 7 * kWidth, false},
+               {"last", kWidth, 8 * kWidth, true},
+               {"logits", kVocabulary, 9 * kWidth, true}};
+  p.logits = 8;
+  p.hidden = 7;
   p.layers = 1;
   p.kv_heads = 1;
   p.cache = {KvType::kF32, 64, kWidth / 2, kWidth / 2};
@@ -73,14 +78,23 @@ std::unique_ptr<Program> SmallProgram() {
   attention.v = {1, kWidth + kWidth / 2, 0};
   attention.o = {2, 0, kWidth / 2};
   attention.factor = 0.25f;
-  Instruction project = linear("o", 2, 0, kWidth, Epilogue::kAdd);
-  project.residuals = {0};
+  Instruction up = linear("up", 3, 5, kWidth, Epilogue::kActivation);
+  up.sum_norm = up.norm = qkv.norm;
+  up.sum_residual = 0;
+  up.sum_out = 4;
+  Instruction beside = linear("beside", 2, 6, kWidth, Epilogue::kClamp);
+  beside.low = -1;
+  beside.high = 1;
+  beside.joins = true;
+  Instruction down = linear("down", 5, 0, kWidth, Epilogue::kAdd);
+  down.residuals = {4, 6};
   Instruction outputs;
   outputs.op = Op::kOutputs;
   outputs.name = "outputs";
   outputs.in = 0;
-  outputs.out = 3;
-  p.instructions = {embed, qkv, attention, project, outputs, linear("head", 3, 4, kVocabulary, Epilogue::kNone)};
+  outputs.out = 7;
+  p.instructions = {embed,  qkv,  attention, linear("o", 2, 3, kWidth, Epilogue::kNone),        up,
+                    beside, down, outputs,   linear("head", 7, 8, kVocabulary, Epilogue::kNone)};
   const std::string error = p.Check();
   CHECK(error.empty());
   return program;
@@ -115,13 +129,17 @@ class Client {
   void AwaitEnds(int count) {
     while (count > 0) {
       const std::vector<Event> events = engine->TakeEvents();
-      for (const Event& event : events) count -= event.finished ? 1 : 0;
+      for (const Event& event : events) {
+        count -= event.finished ? 1 : 0;
+        tokens.insert(tokens.end(), event.tokens.begin(), event.tokens.end());
+      }
       engine->Heard(!events.empty());
       if (events.empty()) std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
   }
 
   std::unique_ptr<Engine> engine;
+  std::vector<int32_t> tokens;  // of all requests, as they came
 
  private:
   std::atomic<int> looks_{0};
@@ -131,6 +149,25 @@ std::vector<int32_t> Prompt(int length, int seed) {
   std::vector<int32_t> tokens(length);
   for (int i = 0; i < length; ++i) tokens[i] = (i * 7 + seed * 13) % kVocabulary;
   return tokens;
+}
+
+// One thread or several, few rows or many: the same tokens.
+void ThreadsDoNotMatter() {
+  std::vector<int32_t> expected;
+  for (const int threads : {1, 2, 3}) {
+    Client client(threads);
+    for (uint32_t i = 1; i <= 6; ++i) {
+      const int64_t sequence = client.engine->CreateSequence();
+      client.Generate(i, sequence, Prompt(1 + 9 * static_cast<int>(i), static_cast<int>(i)), 60);
+      client.AwaitEnds(1);
+      client.engine->ReleaseSequence(sequence);
+    }
+    CHECK(client.tokens.size() == 6 * 60);
+    if (expected.empty()) expected = client.tokens;
+    CHECK(client.tokens == expected);
+    // Before qkv, attention, o, up with what joins it, and down; five for outputs, head and sampling.
+    if (threads > 1) CHECK(client.engine->GetStatistics().barriers == 10);
+  }
 }
 
 // Streams come, are cancelled at any moment, by their request or by their sequence, and come again.
@@ -208,6 +245,7 @@ void EndsAtAnyMoment() {
 }  // namespace llm
 
 int main() {
+  llm::ThreadsDoNotMatter();
   llm::AbortsLeaveNothingBehind();
   llm::CallsFromEverywhere();
   llm::EndsAtAnyMoment();
