@@ -244,7 +244,8 @@ function sizeOf(checkpoint) {
 }
 
 function cellsOf(row) {
-  const number = (value, digits) => (Number.isFinite(value) ? value.toFixed(digits) : '');
+  // What nobody measured is null in the file.
+  const number = (value, digits, unit = 1) => (Number.isFinite(value) ? (value / unit).toFixed(digits) : '');
   return [
     row.grid,
     row.method,
@@ -256,7 +257,7 @@ function cellsOf(row) {
     number(row.bytes / 1e6, 2),
     number(row.seconds, 1),
     number(row.cpuSeconds, 1),
-    number(row.peak / 1e6, 0),
+    number(row.peak, 0, 1e6),
   ];
 }
 
