@@ -50,9 +50,16 @@ export function availableParallelism(): number {
   return (globalThis as { navigator?: { hardwareConcurrency?: number } }).navigator?.hardwareConcurrency ?? 1;
 }
 
+export function cpus(): readonly { readonly model: string }[] {
+  return [];
+}
+
 export function homedir(): string {
   return '/';
 }
+
+// node:worker_threads
+export const threadId = 0;
 
 // node:url
 export function fileURLToPath(url: URL | string): string {

@@ -101,9 +101,22 @@ export function readFileSync(path: string, encoding?: 'utf8'): Buffer | string {
   return encoding === undefined ? bytes : bytes.toString(encoding);
 }
 
-export function createReadStream(): never {
-  throw new NoFileSystemError('createReadStream');
+/** There are no links. */
+export function realpathSync(path: string): string {
+  if (!existsSync(path)) throw missing(path);
+  return path;
 }
+
+/** What would write, or read what nobody has handed over. */
+const unavailable = (operation: string) => (): never => {
+  throw new NoFileSystemError(operation);
+};
+export const createReadStream: () => never = unavailable('createReadStream');
+export const mkdirSync: () => never = unavailable('mkdirSync');
+export const renameSync: () => never = unavailable('renameSync');
+export const rmSync: () => never = unavailable('rmSync');
+export const utimesSync: () => never = unavailable('utimesSync');
+export const writeFileSync: () => never = unavailable('writeFileSync');
 
 function statusOf(file: VirtualFile): Status {
   return { size: file.size, isFile: () => true, isDirectory: () => false };
