@@ -67,8 +67,8 @@ test.each(readdirSync(fixtures))('a block of %s waits no more often than it has 
   const pass = architectureOf(config).build(config);
   const cache = { type: 'f16', blockTokens: 64, blocks: 1 } as const;
   const { stages } = planProgram(pass, shapeless, { compute: 'int8', cache });
-  const block = pass.graph.blocks - 1;
-  const ofBlock = stages.filter((stage) => stage.some(({ writes }) => writes.some((node) => node.block === block)));
+  // The sum at the end of a block may be made by the first linear of the next.
+  const ofBlock = stages.filter((stage) => stage.some(({ writes: [first] }) => first?.block === 0));
   expect(ofBlock.length).toBe(parallelBranches.has(name) ? 4 : 5);
 });
 
