@@ -88,7 +88,7 @@ MatmulChoice SelectMatmul(const KernelTable& table, Compute compute, const Weigh
   if (is_forced(MatmulPath::kTiles) && tiles) return {MatmulPath::kTiles, "forced"};
   if (tiles && rows >= thresholds[kTilesIndex].rows.load(std::memory_order_relaxed))
     return {MatmulPath::kTiles, "rows fill tiles"};
-  if (!panel) return {MatmulPath::kRows, "the only other int8 kernel for this table and format"};
+  if (!panel) return {MatmulPath::kRows, "no panel kernel in this table for this format"};
   const bool here = measured.load(std::memory_order_relaxed);
   if (rows < PanelThreshold(weight))
     return {MatmulPath::kRows, here ? "decoding codes again for every 6 rows costs less, as measured on this machine"
