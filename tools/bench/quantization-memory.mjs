@@ -2,13 +2,16 @@
 // holds of a model of any depth.
 //   node tools/bench/quantization-memory.mjs [--method gptq] [--blocks 2] [--samples 16] [--length 256] [--memory-mib 64] [--hidden 4096]
 // Needs built packages (npm run build) and some 2 GB in the folder for temporary files. Prints the peak of the process beside two
-// blocks in float32 plus the budget for hidden states; a budget below what the text needs sends them to disk.
+// blocks in float32 plus the budget for hidden states; a budget below what the text needs sends them to disk. On Linux the memory of
+// the process's own ("anonymous") is given apart from pages of mapped files: those of the checkpoint are counted once read, and the
+// system takes them back when anybody needs the memory.
 import { createWriteStream, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clearInterval, setInterval } from 'node:timers';
 import { parseArgs } from 'node:util';
+import { watchMemory } from './memory-peaks.mjs';
 
 const packages = join(import.meta.dirname, '../../packages');
 const { quantize } = await import(join(packages, 'quant/dist/index.js'));
@@ -72,13 +75,15 @@ const watch = setInterval(() => {
       // The folder has just been removed.
     }
 }, 200);
-const before = process.resourceUsage().maxRSS * 1024;
+const before = process.memoryUsage.rss();
+const peaksOf = watchMemory();
 const start = performance.now();
 await quantize(model, {
   ...{ method: options.method, bits: 4, groupSize: 128, head: false, embedding: false },
   ...{ calibration: { documents, samples, length }, memory, output: join(folder, 'out') },
 });
 clearInterval(watch);
+const peaks = await peaksOf();
 const peak = process.resourceUsage().maxRSS * 1024;
 const mib = (bytes) => Math.round(bytes / 2 ** 20);
 console.log(
@@ -91,6 +96,7 @@ console.log(
     hiddenStatesMiB: mib(samples * length * hidden * 4),
     spilledMiB: mib(spilled),
     beforeMiB: mib(before),
+    ...(peaks && { peakAnonymousMiB: mib(peaks.anonymous), peakFileMiB: mib(peaks.file) }),
     peakMiB: mib(peak),
     seconds: Math.round((performance.now() - start) / 1000),
   }),

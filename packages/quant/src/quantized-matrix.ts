@@ -153,20 +153,26 @@ function shareScales(matrix: QuantizedMatrix, weights: Float32Array, importance?
 
 /** The weights [rows][columns] that the codes stand for. */
 export function dequantizeMatrix(matrix: QuantizedMatrix): Float32Array {
-  const { rows, columns, codes, grid } = matrix;
-  const out = new Float32Array(rows * columns);
+  const out = new Float32Array(matrix.rows * matrix.columns);
+  dequantizeRows(matrix, 0, out);
+  return out;
+}
+
+/** Fills `out` [.., columns] with the rows from `first` on. */
+export function dequantizeRows(matrix: QuantizedMatrix, first: number, out: Float32Array): void {
+  const { columns, codes, grid } = matrix;
   const length = groupLength(grid, columns);
   const group: GroupParameters = { scale: 0, zeroPoint: 0, minimum: 0 };
-  let index = 0;
-  for (let row = 0; row < rows; row++) {
+  const offset = first * columns;
+  let index = first * groupCount(grid, columns);
+  for (let start = 0; start < out.length; start += columns) {
     for (let column = 0; column < columns; column += length, index++) {
       readGroup(matrix, index, group);
       const { scale, zeroPoint, minimum } = group;
-      const end = row * columns + Math.min(column + length, columns);
-      for (let i = row * columns + column; i < end; i++) out[i] = scale * ((codes[i] ?? 0) - zeroPoint) + minimum;
+      const end = start + Math.min(column + length, columns);
+      for (let i = start + column; i < end; i++) out[i] = scale * ((codes[offset + i] ?? 0) - zeroPoint) + minimum;
     }
   }
-  return out;
 }
 
 /** Squared errors of a quantized matrix. */

@@ -111,6 +111,7 @@ export { exchangeScales } from './graph/exchange-scales.ts';
 export { computeWith } from './operators/product.ts';
 export { roundColumns, type RoundColumnsArguments } from './round-columns.ts';
 export { ArrayPool } from './operators/array-pool.ts';
+export { releaseArrays } from './release-array.ts';
 export { addMoments, NativeOperators, signStep } from './operators/native.ts';
 export { operators } from './operators/table.ts';
 export type {

@@ -63,11 +63,11 @@ export class GraphWalk {
       const values = await this.#compute(segment, batch, read);
       const value = observed && values.get(observed);
       if (value) await listen?.(value, batch);
-      await this.#store.put(
-        batch,
-        live.map((kept) => values.get(kept) as Tensor),
-      );
+      const kept = live.map((node) => values.get(node) as Tensor);
+      if (!(await this.#store.put(batch, kept))) for (const { data } of kept) this.#operators.arrays.release(data);
     }
+    // Whoever works between two stops has the memory.
+    this.#operators.arrays.clear();
     this.#position = end;
     this.#live = live;
   }
@@ -90,7 +90,7 @@ export class GraphWalk {
     const sequences = this.#batches[batch] ?? [];
     const step = { sequences: sequences.map(({ length }) => length) };
     const values = new Map(weights);
-    const stored = await this.#store.get(batch);
+    const stored = await this.#store.get(batch, (length) => this.#operators.arrays.allocate(length));
     for (const [i, node] of this.#live.entries()) values.set(node, stored[i] as Tensor);
     for (const node of segment) {
       if (node.op === 'tokens') {

@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Tensor } from '@llm/tensor';
+import { OutputError } from '../errors.ts';
 import { guard } from '../output/disk.ts';
 
 interface Entry {
@@ -33,8 +34,8 @@ export class TensorStore implements AsyncDisposable {
     return this.#used;
   }
 
-  /** Replaces what is under `key`. */
-  async put(key: number, tensors: readonly Tensor[]): Promise<void> {
+  /** Replaces what is under `key`. @returns whether it keeps the arrays themselves: those on disk may be used again */
+  async put(key: number, tensors: readonly Tensor[]): Promise<boolean> {
     const before = this.#entries.get(key);
     if (before?.tensors) this.#used -= before.byteLength;
     const shapes = tensors.map(({ shape }) => shape);
@@ -42,35 +43,42 @@ export class TensorStore implements AsyncDisposable {
     if (this.#used + byteLength <= this.#budget) {
       this.#used += byteLength;
       this.#entries.set(key, { shapes, byteLength, tensors });
-      return;
+      return true;
     }
     this.#entries.set(key, { shapes, byteLength, tensors: undefined });
-    const values = new Float32Array(byteLength / 4);
-    let at = 0;
-    for (const { data } of tensors) {
-      values.set(data, at);
-      at += data.length;
-    }
     await guard(this.#parent, async () => {
       this.#folder ??= await mkdtemp(join(this.#parent, 'llm-calibration-'));
-      await writeFile(this.#file(this.#folder, key), new Uint8Array(values.buffer));
+      await using file = await opened(this.#file(this.#folder, key), 'w');
+      for (const { data } of tensors) {
+        const bytes = bytesOf(data instanceof Float32Array ? data : Float32Array.from(data));
+        for (let at = 0; at < bytes.length;) at += (await file.handle.write(bytes, at)).bytesWritten;
+      }
     });
+    return false;
   }
 
-  /** What was put under `key`; nothing if nothing was. The caller does not change it. */
-  async get(key: number): Promise<readonly Tensor[]> {
+  /**
+   * What was put under `key`; nothing if nothing was. The caller does not change it.
+   * @param allocate - makes arrays for what comes from disk
+   */
+  async get(key: number, allocate: (length: number) => Float32Array = newArray): Promise<readonly Tensor[]> {
     const entry = this.#entries.get(key);
     if (!entry) return [];
     if (entry.tensors) return entry.tensors;
-    const bytes = await readFile(this.#file(this.#folder ?? this.#parent, key));
-    const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-    let at = 0;
-    return entry.shapes.map((shape) => {
-      const length = shape.reduce((product, dimension) => product * dimension, 1);
-      const data = values.slice(at, at + length);
-      at += length;
-      return { shape, data };
-    });
+    const path = this.#file(this.#folder ?? this.#parent, key);
+    await using file = await opened(path, 'r');
+    const tensors: Tensor[] = [];
+    for (const shape of entry.shapes) {
+      const data = allocate(shape.reduce((product, dimension) => product * dimension, 1));
+      const bytes = bytesOf(data);
+      for (let at = 0; at < bytes.length;) {
+        const { bytesRead } = await file.handle.read(bytes, at, bytes.length - at);
+        if (bytesRead === 0) throw new OutputError(path, 'this was cut short while the run used it.');
+        at += bytesRead;
+      }
+      tensors.push({ shape, data });
+    }
+    return tensors;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -83,4 +91,15 @@ export class TensorStore implements AsyncDisposable {
   #file(folder: string, key: number): string {
     return join(folder, `${key}.f32`);
   }
+}
+
+const newArray = (length: number): Float32Array => new Float32Array(length);
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+async function opened(path: string, flags: string): Promise<AsyncDisposable & { readonly handle: FileHandle }> {
+  const handle = await open(path, flags);
+  return { handle, [Symbol.asyncDispose]: () => handle.close() };
 }

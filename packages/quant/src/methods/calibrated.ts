@@ -1,10 +1,10 @@
-import { exchangeScales, linearWeight, type LinearGroup, type Tensor } from '@llm/tensor';
+import { exchangeScales, linearWeight, releaseArrays, type LinearGroup, type Node, type Tensor } from '@llm/tensor';
 import { exchangedWeights, type Block } from '../blocks.ts';
 import { GraphWalk } from '../calibration/graph-walk.ts';
 import { StatisticsCollector, type InputStatistics } from '../calibration/statistics.ts';
 import { TensorStore } from '../calibration/tensor-store.ts';
 import { RecipeError } from '../errors.ts';
-import { dequantizeMatrix, type QuantizedMatrix } from '../quantized-matrix.ts';
+import { dequantizeRows, type QuantizedMatrix } from '../quantized-matrix.ts';
 import type { MethodSteps } from '../recipe.ts';
 import type { QuantizationRun } from '../run.ts';
 import { checkAwqOptions, exchangeByActivations, type AwqOptions } from './awq-block.ts';
@@ -70,6 +70,7 @@ export async function quantizeCalibrated(
       await scout?.advance(block.end, (name) => run.weight(name));
       const stored = walk && (await weights.readBack());
       await walk?.advance(block.end, (name) => stored?.get(name) ?? run.weight(name));
+      for (const { data } of stored?.values() ?? []) releaseArrays(data);
       continue;
     }
     let statistics: ReadonlyMap<LinearGroup, InputStatistics> | undefined;
@@ -79,6 +80,7 @@ export async function quantizeCalibrated(
     if (walk) await roundInOrder(run, walk, block, weights, options, corrects ? scout : undefined);
     else for (const [group, known] of statistics ?? []) await roundGroup(run, group, known, weights, options);
     await weights.writeChanged();
+    weights.release();
   }
 }
 
@@ -191,6 +193,7 @@ async function roundInOrder(
 ): Promise<void> {
   for (const group of block.groups) {
     const statistics = await listen(run, walk, group, weights);
+    weights.releaseBefore(group.linears[0]);
     let inputError: Float32Array | undefined;
     if (original) {
       await original.advance(group.linears[0], (name) => run.weight(name));
@@ -203,6 +206,7 @@ async function roundInOrder(
       inputError = collector.finish();
     }
     await roundGroup(run, group, statistics, weights, options, inputError);
+    releaseArrays(statistics.gram, inputError);
   }
   await original?.advance(block.end, (name) => run.weight(name));
   await walk.advance(block.end, (name) => weights.get(name));
@@ -238,7 +242,8 @@ async function roundGroup(
   const settings = Object.fromEntries(
     Object.entries(options.gptq ?? {}).filter(([name]) => name !== 'correctInputs'),
   ) as GptqOptions;
-  const gptq: GptqOptions = { ...settings, shared: new SharedFactor(), ...(inputError && { inputError }) };
+  using shared = new SharedFactor();
+  const gptq: GptqOptions = { ...settings, shared, ...(inputError && { inputError }) };
   for (const linear of group.linears) {
     const { name } = linearWeight(linear).attributes;
     const target = run.targets.get(name);
@@ -275,7 +280,29 @@ class BlockWeights {
   }
 
   setQuantized(name: string, matrix: QuantizedMatrix): void {
-    this.#values.set(name, { shape: [matrix.rows, matrix.columns], data: dequantizeMatrix(matrix) });
+    // In the memory of what it replaces.
+    const data = this.get(name).data as Float32Array;
+    dequantizeRows(matrix, 0, data);
+    this.#values.set(name, { shape: [matrix.rows, matrix.columns], data });
+  }
+
+  /** Frees the weights that are in the output already and that no node from `node` on reads. */
+  releaseBefore(node: Node | undefined): void {
+    const [begin, end] = [node?.id ?? Infinity, this.#block.end?.id ?? Infinity];
+    const read = new Set(this.#run.graph.nodes.slice(begin, end).flatMap(({ inputs }) => inputs));
+    const names = new Set([...read].flatMap((input) => (input.op === 'weight' ? [input.attributes.name] : [])));
+    for (const name of this.#values.keys()) if (this.#run.isFinished(name) && !names.has(name)) this.#free(name);
+  }
+
+  /** Frees everything. */
+  release(): void {
+    for (const name of this.#values.keys()) this.#free(name);
+  }
+
+  #free(name: string): void {
+    releaseArrays(this.#values.get(name)?.data);
+    // Empty, not forgotten: nobody shall get the weight as it was instead.
+    this.#values.set(name, { shape: [0], data: new Float32Array(0) });
   }
 
   /** Whether everything that the block contributes to the output is there. */

@@ -1,6 +1,7 @@
 import {
   checkOptions,
   InvalidOptionError,
+  releaseArrays,
   roundColumns,
   sgemm,
   ShapeMismatchError,
@@ -9,16 +10,9 @@ import {
 import { clipRatios, fitGroupBySearch, type ClipSearch } from '../clip-search.ts';
 import { fitGroup, groupCount, groupLength, validateGrid, type Grid, type GroupParameters } from '../grid.ts';
 import { inverseFactorOfReversed } from '../linear-algebra.ts';
-import {
-  checkWeights,
-  dequantizeMatrix,
-  emptyMatrix,
-  quantizeMatrix,
-  writeGroup,
-  type QuantizedMatrix,
-} from '../quantized-matrix.ts';
+import { checkWeights, emptyMatrix, quantizeMatrix, writeGroup, type QuantizedMatrix } from '../quantized-matrix.ts';
 import { columnOrders, orderColumns, type ColumnOrder } from './column-order.ts';
-import { rowOutputErrors } from './output-error.ts';
+import { PART_ELEMENTS, rowErrorsOf } from './output-error.ts';
 import { keepBetterRows } from './row-guard.ts';
 
 /** Options of {@link gptq}. */
@@ -104,11 +98,12 @@ export async function gptq(
   const diagonal = Float32Array.from({ length: columns }, (_, c) => gram[c * columns + c] as number);
   const fit = { clipSearch, importance: diagonal, name };
   const rounded = quantizeMatrix(weights, rows, columns, grid, fit);
-  const roundingErrors = await rowOutputErrors(weights, dequantizeMatrix(rounded), gram, columns);
+  const roundingErrors = await rowErrorsOf(rounded, weights, gram);
   const roundingError = sum(roundingErrors);
 
   const permutation = orderColumns(order, grid, diagonal);
-  const factored = await (options.shared ?? new SharedFactor()).of(gram, permutation, damping);
+  using own = options.shared ? undefined : new SharedFactor();
+  const factored = await (options.shared ?? own)?.of(gram, permutation, damping);
   if (!factored)
     return {
       matrix: rounded,
@@ -132,7 +127,8 @@ export async function gptq(
     blockSize: options.blockSize ?? 128,
   };
   const { matrix, dampedError } = await compensate(problem, weights);
-  const errors = await rowOutputErrors(weights, dequantizeMatrix(matrix), gram, columns);
+  releaseArrays(problem.correction);
+  const errors = await rowErrorsOf(matrix, weights, gram);
   const guardedRows = guard ? keepBetterRows(matrix, errors, rounded, roundingErrors) : 0;
   return { matrix, outputError: sum(errors), roundingError, dampedError, damping: factored.damping, guardedRows };
 }
@@ -170,6 +166,7 @@ async function compensate(
           : (weights[row * columns + (permutation[i] as number)] as number);
 
   const squares = new Float64Array(rows);
+  const product = new Float32Array(Math.min(live.length, Math.max(columns, PART_ELEMENTS)));
   for (let begin = 0; begin < columns;) {
     const end = blockEnd(problem, begin);
     const errors = new Float32Array(rows * (end - begin));
@@ -192,11 +189,13 @@ async function compensate(
       first = next;
     }
     if (end < columns) {
-      await addProduct(live, errors, inverse, columns, begin, end, -1);
-      if (correction && values) await addProduct(live, values, correction, columns, begin, end, 1);
+      await addProduct(live, errors, inverse, columns, begin, end, -1, product);
+      if (correction && values) await addProduct(live, values, correction, columns, begin, end, 1, product);
     }
+    releaseArrays(errors, values);
     begin = end;
   }
+  releaseArrays(live, product);
   return { matrix, dampedError: sum(squares) };
 }
 
@@ -233,7 +232,7 @@ function fitGroups(
   }
 }
 
-/** live[:, end:] += factor left · factors[begin:end, end:] */
+/** live[:, end:] += factor left · factors[begin:end, end:], in parts of the rows that fit in `scratch`. */
 async function addProduct(
   live: Float32Array,
   left: Float32Array,
@@ -242,18 +241,25 @@ async function addProduct(
   begin: number,
   end: number,
   factor: 1 | -1,
+  scratch: Float32Array,
 ): Promise<void> {
   const k = end - begin;
   const n = columns - end;
   const m = live.length / columns;
   const b = new Float32Array(k * n);
   for (let i = 0; i < k; i++) b.set(factors.subarray((begin + i) * columns + end, (begin + i + 1) * columns), i * n);
-  const product = await sgemm({ m, n, k, a: left, b, alpha: factor });
-  for (let row = 0; row < m; row++)
-    for (let j = 0; j < n; j++) {
-      const at = row * columns + end + j;
-      live[at] = (live[at] as number) + (product[row * n + j] as number);
-    }
+  const step = Math.floor(scratch.length / n);
+  for (let first = 0; first < m; first += step) {
+    const rows = Math.min(step, m - first);
+    const a = left.subarray(first * k, (first + rows) * k);
+    const product = await sgemm({ m: rows, n, k, a, b, alpha: factor, c: scratch.subarray(0, rows * n) });
+    for (let row = 0; row < rows; row++)
+      for (let j = 0; j < n; j++) {
+        const at = (first + row) * columns + end + j;
+        live[at] = (live[at] as number) + (product[row * n + j] as number);
+      }
+  }
+  releaseArrays(b);
 }
 
 interface Factor {
@@ -262,15 +268,24 @@ interface Factor {
 }
 
 /** Keeps the factor of one Gram matrix, for all the linears that read its input. */
-export class SharedFactor {
+export class SharedFactor implements Disposable {
   #key: string | undefined;
   #factor: Factor | undefined;
 
   async of(gram: Float32Array, permutation: Int32Array, damping: number): Promise<Factor | undefined> {
     const key = `${damping}:${permutation.join()}`;
-    if (this.#key !== key) this.#factor = await factor(gram, permutation, damping);
+    if (this.#key !== key) {
+      this[Symbol.dispose]();
+      this.#factor = await factor(gram, permutation, damping);
+    }
     this.#key = key;
     return this.#factor;
+  }
+
+  [Symbol.dispose](): void {
+    releaseArrays(this.#factor?.inverse);
+    this.#factor = undefined;
+    this.#key = undefined;
   }
 }
 
@@ -296,6 +311,7 @@ async function factor(gram: Float32Array, permutation: Int32Array, damping: numb
     try {
       return { inverse: await inverseFactorOfReversed(damped, columns), damping: extra };
     } catch (error) {
+      releaseArrays(damped);
       if (!(error instanceof SingularMatrixError)) throw error;
     }
   }
@@ -314,7 +330,9 @@ async function correctionOf(
   const left = await sgemm({ m: n, n, k: n, a: d, b: inverse, transposeB: true });
   for (let i = 0; i < n; i++) left.fill(0, i * n, i * n + i + 1);
   const product = await sgemm({ m: n, n, k: n, a: left, b: inverse });
-  return product.map((value) => value * inputErrorWeight);
+  releaseArrays(d, left);
+  for (let i = 0; i < product.length; i++) product[i] = (product[i] as number) * inputErrorWeight;
+  return product;
 }
 
 function permute(matrix: Float32Array, permutation: Int32Array): Float32Array {

@@ -1,11 +1,11 @@
 import type { InputStatistics } from '../calibration/statistics.ts';
-import { dequantizeMatrix, quantizeMatrix, type QuantizedMatrix } from '../quantized-matrix.ts';
+import { quantizeMatrix, type QuantizedMatrix } from '../quantized-matrix.ts';
 import type { LayerPlan } from '../recipe.ts';
 import type { LayerDetails } from '../run.ts';
 import { quantizeByGram } from './gram-clip.ts';
 import { gptq, type GptqOptions } from './gptq.ts';
 import { hqq } from './hqq.ts';
-import { outputError, rowOutputErrors } from './output-error.ts';
+import { quadraticForms, rowErrorsOf } from './output-error.ts';
 import { keepBetterRows } from './row-guard.ts';
 
 export interface RoundedLinear {
@@ -24,7 +24,7 @@ export async function roundLinear(
   const { columns, gram } = statistics;
   const { grid, clipSearch } = plan;
   const rows = weights.length / columns;
-  const whole = await outputError(weights, new Float32Array(weights.length), gram, columns);
+  const whole = sum(await quadraticForms(weights, gram, columns));
   const relative = (error: number): number => (whole === 0 ? 0 : error / whole);
   if (plan.method === 'gptq') {
     const found = await gptq(weights, gram, grid, { ...options, clipSearch, name });
@@ -40,7 +40,7 @@ export async function roundLinear(
     };
   }
   const plain = quantizeMatrix(weights, rows, columns, grid, { name });
-  const plainErrors = await rowOutputErrors(weights, dequantizeMatrix(plain), gram, columns);
+  const plainErrors = await rowErrorsOf(plain, weights, gram);
   const roundingError = relative(sum(plainErrors));
   if (plan.method !== 'hqq' && clipSearch === false)
     return { matrix: plain, details: { outputError: roundingError, roundingError } };
@@ -49,7 +49,7 @@ export async function roundLinear(
       ? hqq(weights, rows, columns, grid, { name })
       : await quantizeByGram(weights, rows, columns, grid, gram, clipSearch === true ? {} : clipSearch || {}, name);
   // A search looks at one group at a time; together its choices can be worse than none, in a row here and there.
-  const errors = await rowOutputErrors(weights, dequantizeMatrix(matrix), gram, columns);
+  const errors = await rowErrorsOf(matrix, weights, gram);
   const guardedRows = keepBetterRows(matrix, errors, plain, plainErrors);
   return { matrix, details: { outputError: relative(sum(errors)), roundingError, guardedRows } };
 }

@@ -13,6 +13,8 @@ export interface StorageCalls {
   readStorage(handle: StorageHandle, offset: number, target: Uint8Array): void;
   writeStorage(handle: StorageHandle, offset: number, bytes: Uint8Array): void;
   prefetchStorage(handle: StorageHandle): void;
+  /** Frees a buffer's memory; absent from WebAssembly. */
+  detachBuffer?(buffer: ArrayBuffer): void;
   populateStorage(handle: StorageHandle, offset: number, byteLength: number): Promise<void>;
   disposeStorage(handle: StorageHandle): void;
 }

@@ -1,3 +1,4 @@
+import { releaseArrays } from '../release-array.ts';
 import type { FloatArray } from '../tensor.ts';
 
 /** Unused elements beyond which a new size makes the pool forget them: 512 MiB. */
@@ -18,14 +19,18 @@ export class ArrayPool {
     if (array) this.#unused -= length;
     else {
       // Texts of many lengths would leave memory of every size behind.
-      if (this.#unused > MOST_UNUSED) {
-        this.#free.clear();
-        this.#unused = 0;
-      }
+      if (this.#unused > MOST_UNUSED) this.clear();
       array = new Float32Array(length);
     }
     this.#lent.add(array);
     return array;
+  }
+
+  /** Frees what lies here unused. */
+  clear(): void {
+    for (const arrays of this.#free.values()) releaseArrays(...arrays);
+    this.#free.clear();
+    this.#unused = 0;
   }
 
   /** Takes an array back that nobody reads any more. One that is not from here, or was given back before, is left alone. */
