@@ -71,10 +71,22 @@ export const types = {
   isNativeError: (value: unknown): value is Error => value instanceof Error,
 };
 
-/** Instead of the global: no variables, so that every setting has its default. */
-export const process: {
-  readonly env: Record<string, string | undefined>;
-  platform: string;
-  arch: string;
-  pid: number;
-} = { env: {}, platform: 'browser', arch: 'wasm32', pid: 0 };
+/** What of Node's process the packages ask for. */
+interface BrowserProcess {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly platform: string;
+  readonly arch: string;
+  readonly pid: number;
+  readonly versions: Readonly<Record<string, string>>;
+  emitWarning(): void;
+}
+
+/** Instead of the global: no variables, so that every setting has its default. WebAssembly is no second choice here. */
+export const process: BrowserProcess = {
+  env: {},
+  platform: 'browser',
+  arch: 'wasm32',
+  pid: 0,
+  versions: {},
+  emitWarning: () => undefined,
+};
