@@ -47,7 +47,7 @@ export {
   type ScaleSearchOptions,
 } from './methods/awq.ts';
 export { columnOrders, type ColumnOrder } from './methods/column-order.ts';
-export { gptq, SharedFactor, type GptqOptions, type GptqResult } from './methods/gptq.ts';
+export { gptq, SharedFactor, type Factor, type GptqOptions, type GptqResult } from './methods/gptq.ts';
 export { outputError, rowOutputErrors } from './methods/output-error.ts';
 export { quantize, type QuantizeOptions } from './quantize.ts';
 export type { Progress } from './run.ts';
@@ -90,7 +90,7 @@ export { tuneHtml } from './autotune/report/html.ts';
 export { tuneJson } from './autotune/report/json.ts';
 export { tuneMarkdown } from './autotune/report/markdown.ts';
 export type { TuneReport } from './autotune/report/tune-report.ts';
-export { runTrial, type TrialRequest, type TrialTools } from './autotune/run-trial.ts';
+export { runTrial, type Filter, type TrialRequest, type TrialTools } from './autotune/run-trial.ts';
 export type { Trial } from './autotune/trial.ts';
 export {
   signRound,

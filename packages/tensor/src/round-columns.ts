@@ -32,7 +32,7 @@ export interface RoundColumnsArguments {
   readonly errors: Float32Array;
   /** The values that were rounded, likewise; with a correction. */
   readonly values?: Float32Array | undefined;
-  /** [rows]: the squares of the errors are added. */
+  /** To which the squares of the errors are added, [rows]. */
   readonly squares: Float64Array;
 }
 

@@ -81,7 +81,7 @@ export class BlockLoss {
     return gradients;
   }
 
-  /** Takes back what {@link gradients} gave, once it is used up. */
+  /** Takes back what `gradients` gave, once it is used up. */
   release(gradients: ReadonlyMap<string, Float32Array>): void {
     for (const data of gradients.values()) this.#native.arrays.release(data);
   }

@@ -262,7 +262,8 @@ async function addProduct(
   releaseArrays(b);
 }
 
-interface Factor {
+/** A factored Gram matrix. */
+export interface Factor {
   readonly inverse: Float32Array;
   readonly damping: number;
 }

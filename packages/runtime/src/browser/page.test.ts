@@ -53,6 +53,7 @@ const maxTokens = 40;
         await page.goto(server.url);
         await page.click('#shipped');
         await ready(page);
+        expect(await page.textContent('#error')).toBe('');
         expect(await page.textContent('#status')).toContain(`${isolated ? 'with' : 'without'} cross-origin isolation`);
         expect(await page.textContent('#status')).toContain('wasm_relaxed');
         expect(await write(page)).toBe(prompt + expected);
