@@ -14,9 +14,13 @@ interface Transferable {
 export function releaseArrays(...arrays: readonly (Floats | Uint8Array | undefined)[]): void {
   for (const array of arrays) {
     const buffer: unknown = array?.buffer;
-    // Emptied before, or shared with another thread.
-    if (!(buffer instanceof ArrayBuffer) || buffer.byteLength === 0) continue;
+    // Emptied before, or shared with another thread. By its tag: `instanceof` does not know buffers of another realm.
+    if (!isArrayBuffer(buffer) || buffer.byteLength === 0) continue;
     if ('transfer' in buffer) (buffer as Required<Transferable>).transfer(0);
     else backend().addon.detachBuffer?.(buffer);
   }
+}
+
+function isArrayBuffer(value: unknown): value is ArrayBuffer {
+  return Object.prototype.toString.call(value) === '[object ArrayBuffer]';
 }
