@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { expect, test } from '@jest/globals';
 import { Program } from './program.ts';
-import { ProgramDisposedError } from './program-errors.ts';
+import { OutOfBlocksError, ProgramDisposedError } from './program-errors.ts';
 import type { Sequence } from './sequence.ts';
 import { randomGenerator } from './testing/random-matrix.ts';
 import { randomTokens, smallProgram } from './testing/small-program.ts';
@@ -23,7 +23,12 @@ test('1000 aborts at random moments over 64 streams leave the pool full', async 
       aborts++;
       if (random() < 0.5) handle.cancel();
       else sequence.dispose();
-      reasons.add((await handle.done).reason);
+      // A stream that outgrows the pool before it is aborted ends with that error, as it would without the abort.
+      const { reason } = await handle.done.catch((error: unknown) => {
+        if (error instanceof OutOfBlocksError) return { reason: 'out of blocks' };
+        throw error;
+      });
+      reasons.add(reason);
       sequence.dispose();
     }
   };
@@ -56,8 +61,10 @@ test('dispose with requests running, waiting and cancelled', async () => {
     for (let i = 0; i < round; i++) await turn();
     await program.dispose();
     await program.dispose();
+    // Requests that grow until the pool is full may reach its end before the program does.
+    const ends = [ProgramDisposedError, OutOfBlocksError];
     for (const outcome of await Promise.all(outcomes))
-      expect(outcome === 'cancelled' || outcome instanceof ProgramDisposedError).toBe(true);
+      expect(outcome === 'cancelled' || ends.some((kind) => outcome instanceof kind)).toBe(true);
   }
 });
 
