@@ -29,8 +29,9 @@ class WorkQueue {
       return;
     }
     Cursor* const cursors = &cursors_[Set(call) * parts_];
-    // For the next call: nobody is still in the one two before this, which had the same cursors.
-    cursors_[Set(call + 1) * parts_ + part].next.store(0, std::memory_order_relaxed);
+    // For the next call but one, which begins after everybody has been here. Nobody is still in the one two before
+    // this, which had the same cursors. The next call may have begun.
+    cursors_[Set(call + 2) * parts_ + part].next.store(0, std::memory_order_relaxed);
     for (int i = 0; i < parts; ++i) {
       const int owner = part + i < parts ? part + i : part + i - parts;
       const int begin = Border(total, owner, parts), size = Border(total, owner + 1, parts) - begin;
@@ -51,7 +52,7 @@ class WorkQueue {
   }
 
  private:
-  static constexpr int kSets = 3;
+  static constexpr int kSets = 4;
 
   static int Set(uint32_t call) { return static_cast<int>(call % kSets); }
 
