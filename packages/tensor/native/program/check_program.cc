@@ -82,8 +82,9 @@ class Checker {
   void CheckSlice(const Slice& slice, int heads, int width, int groups = 1) {
     Expect(IsBuffer(slice.buffer), "There is no such buffer.");
     if (!error_.empty()) return;
-    const int64_t in_group = heads / groups;
-    const int64_t end = slice.Group(groups - 1, heads / groups) + (in_group - 1) * slice.head_stride + width;
+    const int in_group = heads / groups;
+    const int64_t end =
+        slice.Group(groups - 1, in_group) + static_cast<int64_t>(in_group - 1) * slice.head_stride + width;
     Expect(slice.column >= 0 && slice.head_stride >= 0 && slice.group_stride >= 0 && heads >= 1 && width >= 1 &&
                end <= Width(slice.buffer),
            "A slice reaches beyond its buffer.");

@@ -11,8 +11,6 @@ namespace {
 
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-int Border(int total, int part, int parts) { return static_cast<int>(static_cast<int64_t>(total) * part / parts); }
-
 }  // namespace
 
 bool Executor::Run(Step& step) {
@@ -57,14 +55,14 @@ void Executor::RunPart(int part, int parts) {
 
 bool Executor::RunInstructions(Worker& w, int begin, int end) {
   for (int i = begin; i < end; ++i) {
-    if (barrier_before_[i] && !(plans_[i].joins && Few(w, i)) && !Sync(w)) return false;
+    const Instruction& ins = program_.instructions[i];
+    if (barrier_before_[i] && !(plans_[i].joins && Few(w, ins, plans_[i])) && !Sync(w)) return false;
     if (options_.profile && w.part == 0) {
       const double now = Now();
       if (w.instruction >= 0) seconds_[w.instruction] += now - w.since;
       w.instruction = i;
       w.since = now;
     }
-    const Instruction& ins = program_.instructions[i];
     const double began = options_.trace ? Now() : 0;
     bool done = true;
     if (ins.op == Op::kLinear) {
@@ -75,8 +73,8 @@ bool Executor::RunInstructions(Worker& w, int begin, int end) {
       done = Attention(w, ins);
     } else {
       const int rows = RowCount(InOutputs(ins));
-      const int last = Border(rows, w.part + 1, w.parts);
-      for (int row = Border(rows, w.part, w.parts); row < last; ++row) Row(w, ins, row);
+      const int last = WorkQueue::Border(rows, w.part + 1, w.parts);
+      for (int row = WorkQueue::Border(rows, w.part, w.parts); row < last; ++row) Row(w, ins, row);
     }
     if (!done) return false;
     if (options_.trace) Record(w, i, began);

@@ -134,8 +134,8 @@ class Executor {
   bool Joins(int instruction) const;
   bool InOutputs(const Instruction& ins) const;
   // Whether every thread prepares the rows of a linear for itself.
-  bool Few(const Worker& w, int linear) const {
-    return w.parts > 1 && RowCount(InOutputs(program_.instructions[linear])) <= plans_[linear].few_rows;
+  bool Few(const Worker& w, const Instruction& ins, const LinearPlan& plan) const {
+    return w.parts > 1 && RowCount(InOutputs(ins)) <= plan.few_rows;
   }
   int RowCount(bool outputs) const { return outputs ? chunk_rows_ : step_->rows(); }
   float* Base(int buffer) const;

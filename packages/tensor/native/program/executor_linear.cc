@@ -13,8 +13,7 @@ constexpr int64_t kPrefetchBytes = int64_t{32} << 10;
 
 bool Executor::Linear(Worker& w, const Instruction& ins, const LinearPlan& plan) {
   const int rows = RowCount(InOutputs(ins));
-  const bool few = w.parts > 1 && rows <= plan.few_rows;
-  LinearInput input = {RowOf(ins.in, 0), nullptr, rows, few};
+  LinearInput input = {RowOf(ins.in, 0), nullptr, rows, Few(w, ins, plan)};
   if (plan.prepares && !PrepareLinear(w, ins, plan, &input)) return false;
 
   const int largest = std::max(1, tile_floats_ / (kBlockRows * rows));

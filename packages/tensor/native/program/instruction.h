@@ -30,7 +30,8 @@ struct Slice {
   int group_stride = 0;  // 0: all heads are head_stride apart
 
   int64_t Group(int group, int heads) const {
-    return column + static_cast<int64_t>(group) * (group_stride > 0 ? group_stride : heads * head_stride);
+    const int64_t stride = group_stride > 0 ? group_stride : static_cast<int64_t>(heads) * head_stride;
+    return column + group * stride;
   }
 };
 
