@@ -23,17 +23,20 @@ bool TokenMasks::Ends(int32_t state) {
 }
 
 TokenMasks::Mask TokenMasks::MaskOf(int32_t state) {
-  const Locked locked(lock_);
-  const auto found = masks_.find(state);
-  if (found != masks_.end()) return found->second;
+  if (Mask mask = FindMask(state)) return mask;
+  const Locked making(lock_);
+  // Another thread may have made it while this one waited.
+  if (Mask mask = FindMask(state)) return mask;
   auto mask = std::make_shared<const std::vector<uint32_t>>(MakeMask(state));
+  const Locked locked(masks_lock_);
   if ((masks_.size() + 1) * mask->size() * sizeof(uint32_t) > kMostMaskBytes) masks_.clear();
   return masks_.emplace(state, std::move(mask)).first->second;
 }
 
-bool TokenMasks::HasMask(int32_t state) {
-  const Locked locked(lock_);
-  return masks_.contains(state);
+TokenMasks::Mask TokenMasks::FindMask(int32_t state) {
+  const Locked locked(masks_lock_);
+  const auto found = masks_.find(state);
+  return found == masks_.end() ? nullptr : found->second;
 }
 
 bool TokenMasks::GoesOn(int32_t state) {

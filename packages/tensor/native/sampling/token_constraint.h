@@ -22,7 +22,7 @@ class TokenMasks {
   // Bit t % 32 of word t / 32: token t may follow.
   using Mask = std::shared_ptr<const std::vector<uint32_t>>;
   Mask MaskOf(int32_t state);
-  bool HasMask(int32_t state);
+  bool HasMask(int32_t state) { return FindMask(state) != nullptr; }
   // Where the token leads; Grammar::kDead if it may not come.
   int32_t Follow(int32_t state, int32_t token);
 
@@ -36,9 +36,11 @@ class TokenMasks {
  private:
   static constexpr size_t kMostMaskBytes = size_t{64} << 20;
 
+  Mask FindMask(int32_t state);
   std::vector<uint32_t> MakeMask(int32_t state);
 
-  Lock lock_;  // over all that a look changes
+  Lock lock_;        // over all that a look changes, but for the masks; held while one is made
+  Lock masks_lock_;  // taken last, so that a mask at hand does not wait for another to be made
   std::shared_ptr<Grammar> grammar_;
   std::shared_ptr<const TokenTrie> trie_;
   std::vector<int32_t> end_tokens_;
