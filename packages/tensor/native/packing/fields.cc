@@ -60,7 +60,7 @@ void LoadInterleaved(const FieldMatrix& fields, int64_t row, int count, int64_t 
   const int parts = count / kOctet;
   uint32_t words[kOctet][kParts] = {};
   for (int j = 0; j < kOctet; ++j) {
-    Prefetch(first + 4 * (kOctet + j) * row_words);
+    __builtin_prefetch(first + 4 * (kOctet + j) * row_words);
     const uint8_t* const from = first + 4 * j * row_words;
     if (parts == kParts) {
       std::memcpy(words[j], from, sizeof words[j]);
@@ -113,8 +113,8 @@ void LoadNibbles(const FieldMatrix& fields, int64_t row, int count, int64_t octe
   } else if (fields.order == FieldOrder::kDown) {
     const uint8_t* const from = fields.words + 4 * (octet * fields.rows + row);
     // The same rows of the next octet lie in another page.
-    Prefetch(from + 4 * fields.rows);
-    Prefetch(from + 4 * fields.rows + kLine);
+    __builtin_prefetch(from + 4 * fields.rows);
+    __builtin_prefetch(from + 4 * fields.rows + kLine);
     for (int c = 0; c < count; ++c) out[c] = PairNibbles(LoadWord(from + 4 * c) + fields.added);
   } else {
     const int64_t words = StreamWords(fields.columns, 4);

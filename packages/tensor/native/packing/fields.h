@@ -26,7 +26,7 @@ int64_t FieldBytes(const FieldMatrix& fields);
 uint32_t Field(const FieldMatrix& fields, int64_t row, int64_t column);
 
 // The fields of columns 8 octet .. 8 octet + 7, all of them there, of rows row .. row + count - 1, one byte each: the
-// first four of every row in low, the others in high. count <= 32; row is a multiple of 32.
+// first four of every row in low, the others in high. count <= 32; row and count are multiples of 8 if interleaved.
 void LoadOctet(const FieldMatrix& fields, int64_t row, int count, int64_t octet, uint32_t* low, uint32_t* high);
 
 // The same as 4-bit fields of one word for each row: field j and field 4 + j in byte j. For 4 bits.

@@ -10,18 +10,18 @@ namespace llm {
 namespace {
 
 constexpr GgufType kTypes[] = {
-    {"Q4_0", 32, 18, WeightFormat::kSym4, 32, true, 8, false, DecodeQ4_0},
-    {"Q4_1", 32, 20, WeightFormat::kMin4, 32, true, 0, true, DecodeQ4_1},
-    {"Q5_0", 32, 22, WeightFormat::kInt8, 32, true, 128, false, DecodeQ5_0},
-    {"Q5_1", 32, 24, WeightFormat::kF16, 32, false, 0, true, DecodeQ5_1},
-    {"Q8_0", 32, 34, WeightFormat::kInt8, 32, true, 128, false, DecodeQ8_0},
-    {"IQ4_NL", 32, 18, WeightFormat::kInt8, 32, true, 128, false, DecodeIq4Nl},
-    {"IQ4_XS", 256, 136, WeightFormat::kInt8, 32, false, 128, false, DecodeIq4Xs},
-    {"Q2_K", 256, 84, WeightFormat::kMin4, 16, false, 0, true, DecodeQ2K},
-    {"Q3_K", 256, 110, WeightFormat::kSym3, 16, false, 4, false, DecodeQ3K},
-    {"Q4_K", 256, 144, WeightFormat::kMin4, 32, false, 0, true, DecodeQ4K},
-    {"Q5_K", 256, 176, WeightFormat::kF16, 32, false, 0, true, DecodeQ5K},
-    {"Q6_K", 256, 210, WeightFormat::kInt8, 16, false, 128, false, DecodeQ6K},
+    {"Q4_0", 32, 18, WeightFormat::kSym4, 32, 8, false, DecodeQ4_0},
+    {"Q4_1", 32, 20, WeightFormat::kMin4, 32, 0, true, DecodeQ4_1},
+    {"Q5_0", 32, 22, WeightFormat::kInt8, 32, 128, false, DecodeQ5_0},
+    {"Q5_1", 32, 24, WeightFormat::kF16, 32, 0, true, DecodeQ5_1},
+    {"Q8_0", 32, 34, WeightFormat::kInt8, 32, 128, false, DecodeQ8_0},
+    {"IQ4_NL", 32, 18, WeightFormat::kInt8, 32, 128, false, DecodeIq4Nl},
+    {"IQ4_XS", 256, 136, WeightFormat::kInt8, 32, 128, false, DecodeIq4Xs},
+    {"Q2_K", 256, 84, WeightFormat::kMin4, 16, 0, true, DecodeQ2K},
+    {"Q3_K", 256, 110, WeightFormat::kSym3, 16, 4, false, DecodeQ3K},
+    {"Q4_K", 256, 144, WeightFormat::kMin4, 32, 0, true, DecodeQ4K},
+    {"Q5_K", 256, 176, WeightFormat::kF16, 32, 0, true, DecodeQ5K},
+    {"Q6_K", 256, 210, WeightFormat::kInt8, 16, 128, false, DecodeQ6K},
 };
 
 constexpr uint32_t kLowNibbles = 15 * kOnes;
@@ -29,12 +29,6 @@ constexpr int kAhead = 4 * kLine;  // of a row, more streams than the hardware f
 
 const uint8_t* RowOf(const GgufSource& from, int64_t row, int64_t row_bytes) {
   return from.data + (from.row_order == nullptr ? row : from.row_order[row]) * row_bytes;
-}
-
-// Written so that NaN counts as infinitely far.
-float Larger(float largest, float error) {
-  if (error <= largest) return largest;
-  return std::isnan(error) ? INFINITY : error;
 }
 
 // One block of 32 values of one row into column c of a group, for types whose fp16 fields stay as they are.
@@ -65,7 +59,7 @@ void CopyBlock(const GgufSource& from, const PackedLayout& layout, int64_t row, 
     uint8_t* const octets = group + kScaleLines * kLine;
     for (int c = 0; c < count; ++c) {
       const uint8_t* const source = rows[c] + int64_t{g} * bytes;
-      Prefetch(source + kAhead);
+      __builtin_prefetch(source + kAhead);
       for (int line = 0; line < kScaleLines; ++line) std::memcpy(group + line * kLine + 2 * c, source + 2 * line, 2);
       if (kBytes) {
         CopyQ8(source + 2 * kScaleLines, octets, c);
@@ -113,7 +107,7 @@ float StoreBlock(const GgufType& type, const GgufBlock& block, const PackedColum
     // The difference is linear in the code: the extremes suffice.
     const auto [low, high] = std::minmax_element(codes, codes + type.group);
     for (const int code : {*low - type.zero, *high - type.zero})
-      largest = Larger(largest, std::abs(scale * static_cast<float>(code) + minimum));
+      largest = LargerError(largest, std::abs(scale * static_cast<float>(code) + minimum));
   }
   return largest;
 }
@@ -151,7 +145,7 @@ float ImportGguf(const GgufSource& from, const PackedLayout& layout, int64_t blo
       for (int64_t i = 0; i < blocks; ++i) {
         for (int c = 0; c < count; ++c) {
           GgufBlock decoded;
-          Prefetch(rows[c] + (i + 1) * type.bytes);
+          __builtin_prefetch(rows[c] + (i + 1) * type.bytes);
           type.decode(rows[c] + i * type.bytes, &decoded);
           const int first_group = static_cast<int>(i * (type.values / type.group));
           largest = store(type, decoded, {layout, block, c}, first_group, largest);
@@ -178,7 +172,7 @@ float DequantizeGguf(const GgufSource& from, int64_t columns, int64_t row_begin,
         const float value = block.scales[part] * static_cast<float>(block.codes[j] - type.zero) + minimum;
         const uint16_t half = FloatToHalf(value);
         *out++ = half;
-        largest = Larger(largest, std::abs(HalfToFloat(half) - value));
+        largest = LargerError(largest, std::abs(HalfToFloat(half) - value));
       }
     }
   }

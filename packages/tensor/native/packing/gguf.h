@@ -23,7 +23,6 @@ struct GgufType {
   int values, bytes;    // of a block
   WeightFormat format;  // it becomes this; kF16: no packed grid has its values
   int group;            // values under one scale
-  bool exact;           // scales and minima are fp16 in the file
   int zero;             // the code of weight 0, before minima
   bool has_minima;
   void (*decode)(const uint8_t* block, GgufBlock* out);

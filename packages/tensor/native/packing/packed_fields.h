@@ -1,6 +1,7 @@
 // Single fields of a packed matrix: the layout as code. Baseline files only.
 #pragma once
 
+#include <cmath>
 #include <cstring>
 
 #include "kernels/half.h"
@@ -54,18 +55,15 @@ struct PackedColumn {
   }
 };
 
+// Of differences between stored and packed weights; NaN counts as infinitely far.
+inline float LargerError(float largest, float error) {
+  if (error <= largest) return largest;
+  return std::isnan(error) ? INFINITY : error;
+}
+
 // Codes are moved as two words of four bytes: k = 0..3 of an octet in `low`, k = 4..7 in `high`.
 constexpr uint32_t kOnes = 0x01010101;
 constexpr int kQuadBytes = 4 * kBlockRows;  // 8 bits: from k = j to k = 4 + j
-
-// A hint that bytes are read soon; any address will do.
-LLM_INLINE void Prefetch(const void* at) {
-#if defined(__GNUC__) || defined(__clang__)
-  __builtin_prefetch(at);
-#else
-  (void)at;
-#endif
-}
 
 LLM_INLINE uint32_t LoadWord(const uint8_t* from) {
   uint32_t word;

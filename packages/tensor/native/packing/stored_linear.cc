@@ -51,9 +51,7 @@ void LoadZeros(const StoredLinear& from, const Block& block, int g, uint8_t* zer
   int c = 0;
   for (; c + kOctet <= block.count; c += kOctet) {
     uint32_t low, high;
-    // The stream of one group: rows are its columns.
-    const FieldMatrix stream = {fields.order, fields.bits, fields.rows, fields.columns, fields.words, fields.added};
-    LoadOctet(stream, g, 1, (block.row + c) / kOctet, &low, &high);
+    LoadOctet(fields, g, 1, (block.row + c) / kOctet, &low, &high);
     low = (low + added * kOnes) & mask * kOnes;
     high = (high + added * kOnes) & mask * kOnes;
     std::memcpy(zeros + c, &low, 4);
@@ -116,9 +114,7 @@ float GroupError(const StoredLinear& from, const PackedLayout& layout, const Blo
         farthest = std::max(farthest, std::abs(static_cast<int>(codes[j]) - zeros[c]));
     }
     if (farthest == 0) continue;
-    // Written so that NaN counts as infinitely far.
-    const float difference = error * static_cast<float>(farthest);
-    if (!(difference <= largest)) largest = std::isnan(difference) ? INFINITY : difference;
+    largest = LargerError(largest, error * static_cast<float>(farthest));
   }
   return largest;
 }
@@ -185,8 +181,7 @@ float DequantizeFields(const FieldMatrix& codes, int groups, const float* scales
           const float value = scales[group] * static_cast<float>(static_cast<int>(code) - zero_points[group]);
           const uint16_t half = FloatToHalf(value);
           out[(row + c - row_begin) * codes.columns + k + j] = half;
-          const float error = std::abs(HalfToFloat(half) - value);
-          if (!(error <= largest)) largest = std::isnan(error) ? INFINITY : error;
+          largest = LargerError(largest, std::abs(HalfToFloat(half) - value));
         }
       }
     }
