@@ -17,9 +17,10 @@ struct TaskFailure {
 };
 
 // Calls `work` on the background thread, then settles the promise on the JavaScript thread: with the failure that
-// `work` returned, else with what `result` makes. `keep` stays alive until then. Tasks run one after another, in order.
-// A JavaScript environment waits for its own tasks before it ends.
-Napi::Value RunInBackground(Napi::Env env, const std::vector<Napi::Value>& keep, std::function<TaskFailure()> work,
-                            std::function<Napi::Value(Napi::Env)> result);
+// `work` returned, else with what `result` makes: undefined, unless it is given. `keep` stays alive until then. Tasks
+// run one after another, in order. A JavaScript environment waits for its own tasks before it ends.
+Napi::Value RunInBackground(
+    Napi::Env env, const std::vector<Napi::Value>& keep, std::function<TaskFailure()> work,
+    std::function<Napi::Value(Napi::Env)> result = [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
 
 }  // namespace llm

@@ -21,8 +21,6 @@ Workspace& SharedWorkspace() {
   return *workspace;
 }
 
-Napi::Value Undefined(Napi::Env env) { return env.Undefined(); }
-
 TaskFailure OutOfMemory() { return {"OUT_OF_MEMORY", "no memory for packed operands"}; }
 
 TaskFailure PivotFailure(int row) {
@@ -51,7 +49,7 @@ Napi::Value GemmCall(const Napi::CallbackInfo& info) {
   const auto work = [table, product]() -> TaskFailure {
     return Multiply(*table, SharedWorkspace(), product) ? TaskFailure{} : OutOfMemory();
   };
-  return RunInBackground(info.Env(), arguments.arrays(), work, Undefined);
+  return RunInBackground(info.Env(), arguments.arrays(), work);
 }
 
 // (isa, n, k, a, transpose, alpha, beta, c): promise
@@ -81,7 +79,7 @@ Napi::Value SyrkCall(const Napi::CallbackInfo& info) {
     MirrorLower(product.c, product.ldc, product.n);
     return {};
   };
-  return RunInBackground(info.Env(), arguments.arrays(), work, Undefined);
+  return RunInBackground(info.Env(), arguments.arrays(), work);
 }
 
 template <typename T>
@@ -147,7 +145,7 @@ Napi::Value FactorizeCall(const Napi::CallbackInfo& info) {
     return PivotFailure(is_double ? Factorize(*table, kind, upper, doubles, n)
                                   : Factorize(*table, kind, upper, floats, n));
   };
-  return RunInBackground(info.Env(), arguments.arrays(), work, Undefined);
+  return RunInBackground(info.Env(), arguments.arrays(), work);
 }
 
 template <typename T>
@@ -189,7 +187,7 @@ Napi::Value SolveCall(const Napi::CallbackInfo& info) {
   };
   const std::function<TaskFailure()> work = is_double ? make(double{}) : make(float{});
   if (arguments.failed()) return {};
-  return RunInBackground(info.Env(), arguments.arrays(), work, Undefined);
+  return RunInBackground(info.Env(), arguments.arrays(), work);
 }
 
 FakeQuantization ReadFakeQuantization(TaskArguments& arguments) {
@@ -218,7 +216,7 @@ Napi::Value FakeQuantizeCall(const Napi::CallbackInfo& info) {
     FakeQuantize(task, out);
     return {};
   };
-  return RunInBackground(info.Env(), arguments.arrays(), work, Undefined);
+  return RunInBackground(info.Env(), arguments.arrays(), work);
 }
 
 // (..., gradient, ofRounding, ofMinimumScale, ofMaximumScale): promise
@@ -236,7 +234,7 @@ Napi::Value FakeQuantizeBackwardCall(const Napi::CallbackInfo& info) {
     FakeQuantizeBackward(task, gradient, of_rounding, of_minimum_scale, of_maximum_scale);
     return {};
   };
-  return RunInBackground(info.Env(), arguments.arrays(), work, Undefined);
+  return RunInBackground(info.Env(), arguments.arrays(), work);
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ bool ReadOrder(const Napi::CallbackInfo& info, size_t index, FieldOrder* order) 
   return true;
 }
 
-// Codes of `weight`'s shape: (storage, offset, order, bits) from argument `first` on.
+// Codes of this shape: (storage, offset, order, bits) from argument `first` on.
 bool ReadCodes(const Napi::CallbackInfo& info, size_t first, int64_t rows, int64_t columns, FieldMatrix* codes,
                Source* source) {
   *codes = {FieldOrder::kDown, static_cast<int>(NumberAt(info, first + 3)), rows, columns, nullptr, 0};

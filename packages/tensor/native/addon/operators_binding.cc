@@ -45,18 +45,13 @@ const Entry* Find(const Entry (&entries)[count], std::string_view name) {
   return nullptr;
 }
 
-Napi::Value Undefined(Napi::Env env) { return env.Undefined(); }
-
 template <typename Work>
 Napi::Value Start(const Napi::CallbackInfo& info, const TaskArguments& arguments, const Work& work) {
   if (arguments.failed()) return {};
-  return RunInBackground(
-      info.Env(), arguments.arrays(),
-      [work]() -> TaskFailure {
-        work();
-        return {};
-      },
-      Undefined);
+  return RunInBackground(info.Env(), arguments.arrays(), [work]() -> TaskFailure {
+    work();
+    return {};
+  });
 }
 
 // (isa, name, x, y or undefined, out): promise; out may be x
@@ -244,10 +239,9 @@ AttentionArguments ReadAttention(TaskArguments& arguments) {
 template <typename Work>
 Napi::Value StartWithMemory(const Napi::CallbackInfo& info, const TaskArguments& arguments, const Work& work) {
   if (arguments.failed()) return {};
-  return RunInBackground(
-      info.Env(), arguments.arrays(),
-      [work] { return work() ? TaskFailure{} : TaskFailure{"OUT_OF_MEMORY", "no memory for the scores of attention"}; },
-      Undefined);
+  return RunInBackground(info.Env(), arguments.arrays(), [work] {
+    return work() ? TaskFailure{} : TaskFailure{"OUT_OF_MEMORY", "no memory for the scores of attention"};
+  });
 }
 
 // (isa, lengths, heads, kvHeads, headDim, scale, window, q, k, v, out): promise

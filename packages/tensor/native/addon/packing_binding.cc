@@ -111,7 +111,7 @@ Napi::Value RoundMatrix(const Napi::CallbackInfo& info) {
         return {"INVALID_ARGUMENT", "row " + std::to_string(row) + " has a weight that is not a finite number"};
     return {};
   };
-  return RunInBackground(info.Env(), {info[0], info[1]}, work, [](Napi::Env env) { return env.Undefined(); });
+  return RunInBackground(info.Env(), {info[0], info[1]}, work);
 }
 
 }  // namespace

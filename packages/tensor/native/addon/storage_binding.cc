@@ -103,7 +103,7 @@ Napi::Value PopulateStorage(const Napi::CallbackInfo& info) {
     SharedPool().Run(job, &range);
     return {};
   };
-  return RunInBackground(info.Env(), {}, populate, [](Napi::Env env) { return env.Undefined(); });
+  return RunInBackground(info.Env(), {}, populate);
 }
 
 // (handle): frees the bytes, once nobody else uses them

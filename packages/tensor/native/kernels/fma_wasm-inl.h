@@ -12,7 +12,7 @@ namespace {
 
 #if defined(__wasm_relaxed_simd__)
 
-// The engine may round twice: such a one does not get this table (cpu/features_relaxed_wasm.cc).
+// The engine may round twice: such a one does not get this table (targets/wasm_relaxed_features.cc).
 LLM_INLINE v128_t Fma(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_relaxed_madd(a, b, c); }
 
 #else
