@@ -1,7 +1,8 @@
 import { openCheckpoint } from '@llm/models';
-import { Model, type LoadOptions } from '@llm/runtime';
+import { Model } from '@llm/runtime';
 import { Command } from 'commander';
 import { modelOptions, type ModelOptions } from '../arguments.ts';
+import { toLoadOptions } from '../load-model.ts';
 import type { Output } from '../output.ts';
 import { modelSource } from '../shipped-models.ts';
 import { table } from '../table.ts';
@@ -31,7 +32,7 @@ export function inspect(output: Output): Command {
         byType.set(dtype, { count: sum.count + 1, byteLength: sum.byteLength + byteLength });
       }
       const memory = options.memory
-        ? await Model.estimateMemory(modelSource(source), memoryOptions(options))
+        ? await Model.estimateMemory(modelSource(source), toLoadOptions(options))
         : undefined;
       const total = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
       const facts = {
@@ -71,12 +72,4 @@ export function inspect(output: Output): Command {
           ),
         );
     });
-}
-
-function memoryOptions(options: InspectOptions): LoadOptions {
-  return {
-    ...(options.context === undefined ? {} : { contextLength: options.context }),
-    ...(options.kvCache === undefined ? {} : { kvCache: { type: options.kvCache } }),
-    ...(options.weights === undefined ? {} : { weights: options.weights }),
-  };
 }
