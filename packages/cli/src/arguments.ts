@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { InvalidArgumentError, type Command, type Option } from 'commander';
 import { Option as CommandOption } from 'commander';
+import { readText } from './read-text.ts';
 
 /** Parsers of option values: a wrong one is a usage mistake that names what is allowed. */
 export function wholeNumber(lowest: number, highest: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -86,7 +86,7 @@ export function groupSize(text: string): number {
 
 /** Text from an argument, or, without one, from standard input; `@file` reads a file. */
 export async function textOf(argument: string | undefined): Promise<string | undefined> {
-  if (argument?.startsWith('@')) return readFile(argument.slice(1), 'utf8');
+  if (argument?.startsWith('@')) return readText(argument.slice(1));
   if (argument !== undefined) return argument;
   if (process.stdin.isTTY) return undefined;
   const chunks: Buffer[] = [];

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import type { GenerateOptions } from '@llm/runtime';
-import { FileAccessError, InvalidOptionError } from '@llm/tensor';
+import { InvalidOptionError } from '@llm/tensor';
 import type { Command } from 'commander';
+import { readText } from './read-text.ts';
 
 export interface OutputFormFlags {
   readonly grammar?: string;
@@ -21,17 +21,9 @@ export async function readOutputForm({
   jsonSchema,
 }: OutputFormFlags): Promise<Pick<GenerateOptions, 'grammar' | 'jsonSchema'>> {
   return {
-    ...(grammar !== undefined && { grammar: await read(grammar) }),
-    ...(jsonSchema !== undefined && { jsonSchema: parse(jsonSchema, await read(jsonSchema)) }),
+    ...(grammar !== undefined && { grammar: await readText(grammar) }),
+    ...(jsonSchema !== undefined && { jsonSchema: parse(jsonSchema, await readText(jsonSchema)) }),
   };
-}
-
-async function read(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new FileAccessError(path, (cause as Error).message, { cause });
-  }
 }
 
 function parse(path: string, text: string): NonNullable<GenerateOptions['jsonSchema']> {

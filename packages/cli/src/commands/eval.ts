@@ -20,6 +20,7 @@ import { InterruptSignal } from '../interrupt.ts';
 import { loadModel } from '../load-model.ts';
 import type { Output } from '../output.ts';
 import { ProgressDisplay } from '../progress.ts';
+import { readText } from '../read-text.ts';
 
 interface EvalOptions extends ModelOptions {
   readonly tasks?: readonly string[];
@@ -79,6 +80,7 @@ Examples:
         throw new InvalidOptionError('baseline', '', ['a result of llm eval --json, for --fail-under']);
       // Before the long part: a wrong file must not cost an hour.
       const baseline = options.baseline === undefined ? undefined : await readBaseline(options.baseline);
+      const text = options.perplexity === undefined ? undefined : await readText(options.perplexity);
       using interrupt = new InterruptSignal();
       await using model = await loadModel(source, options, output, interrupt.signal);
       using progress = new ProgressDisplay(output, options.quiet ?? options.json ?? false);
@@ -94,7 +96,6 @@ Examples:
           ...(options.journal === undefined ? {} : { journal: options.journal }),
         },
       );
-      const text = options.perplexity === undefined ? undefined : await readFile(options.perplexity, 'utf8');
       const measured =
         text === undefined
           ? undefined

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { evaluate, modelScorer, perplexity, taskNamed, type Task } from '@llm/eval';
 import type { Evaluation, EvaluationRequest, EvaluationTarget } from '@llm/quant';
@@ -6,6 +5,7 @@ import { decodeMilliseconds, Model, type LoadOptions } from '@llm/runtime';
 import { InvalidOptionError, threadPlan } from '@llm/tensor';
 import type { CalibrationFlags } from '../calibration-options.ts';
 import type { Progress } from '../progress.ts';
+import { readText } from '../read-text.ts';
 
 /** What models are judged by, as `llm tune` is told. */
 export interface JudgeFlags extends CalibrationFlags {
@@ -58,14 +58,14 @@ export class Judge {
     this.key = JSON.stringify([this.description, flags.data]);
   }
 
-  /** @throws {@link InvalidOptionError} without something to judge by */
+  /** @throws {@link InvalidOptionError} without something to judge by; FileAccessError if the text cannot be read */
   static async create(
     source: string,
     flags: JudgeFlags,
     onProgress: (progress: Progress) => void = () => undefined,
   ): Promise<Judge> {
     if (flags.perplexity !== undefined)
-      return new Judge(source, flags, [], await readFile(flags.perplexity, 'utf8'), onProgress);
+      return new Judge(source, flags, [], await readText(flags.perplexity), onProgress);
     if (!flags.tasks || flags.data === undefined)
       throw new InvalidOptionError('tasks', flags.tasks?.join() ?? '', [
         '--tasks with --data',
