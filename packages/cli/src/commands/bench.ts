@@ -72,6 +72,7 @@ export function bench(output: Output): Command {
         throw new InvalidOptionError('synthetic', options.synthetic, ['a model or --synthetic, not both']);
       if (options.save !== undefined && options.synthetic === undefined)
         throw new InvalidOptionError('save', options.save, ['with --synthetic only']);
+      refuseStrayFlags(options);
       if (options.kernels) {
         await benchKernels(source, options, output);
         return;
@@ -80,13 +81,6 @@ export function bench(output: Output): Command {
         await runArticle(source ?? options.synthetic, options, output);
         return;
       }
-      refuseWithoutKernels(options);
-      for (const [name, value] of Object.entries({
-        'llama-bench': options.llamaBench,
-        gguf: options.gguf,
-        report: options.report,
-      }))
-        if (value !== undefined) throw new InvalidOptionError(name, String(value), ['with --article only']);
       using interrupt = new InterruptSignal();
       using progress = new ProgressDisplay(output, options.quiet ?? options.json ?? false);
       const threads = options.threads ?? threadPlan().threads;
@@ -149,9 +143,21 @@ async function benchKernels(source: string | undefined, options: BenchOptions, o
   output.write(options.json ? JSON.stringify(measured, null, 2) : kernelReport(measured));
 }
 
-function refuseWithoutKernels({ full, isas, formats, shapes, rows, plot }: BenchOptions): void {
-  for (const [name, value] of Object.entries({ full, isas, formats, shapes, rows, plot }))
-    if (value !== undefined) throw new InvalidOptionError(name, String(value), ['only together with --kernels']);
+/** No flag is ignored in silence: each belongs to the measurements that look at it. */
+function refuseStrayFlags(options: BenchOptions): void {
+  const { full, isas, formats, rows, plot, shapes, llamaBench, gguf, report, profile, trace } = options;
+  const refuse = (
+    flags: Readonly<Record<string, string | true | readonly string[] | undefined>>,
+    allowed: string,
+  ): void => {
+    for (const [name, value] of Object.entries(flags))
+      if (value !== undefined) throw new InvalidOptionError(name, String(value), [allowed]);
+  };
+  if (!options.kernels) refuse({ full, isas, formats, rows, plot }, 'with --kernels only');
+  if (!options.article) refuse({ 'llama-bench': llamaBench, gguf, report }, 'with --article only');
+  if (options.kernels) refuse({ article: options.article }, 'one of --kernels and --article');
+  if (!options.kernels && !options.article) refuse({ shapes }, 'with --kernels or --article only');
+  else refuse({ save: options.save, profile, trace }, 'without --kernels and --article only');
 }
 
 interface Measured {
