@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { measureTurn, syntheticBytes, syntheticProgram, type Turn, type TurnOptions } from '@llm/runtime';
 import { cpuInfo, InvalidOptionError } from '@llm/tensor';
 import { BenchToolError } from './bench-tool-error.ts';
-import { bytes, percent } from './units.ts';
+import { bytes, count, percent } from './units.ts';
 
 export interface ArticleBenchOptions extends TurnOptions {
   readonly shapes: readonly string[];
@@ -163,9 +163,8 @@ export function articleMarkdown({ machine, prompt, generate, rows, llamaCpp }: A
   });
   const title = [...head, ...(other ? ['llama.cpp first, ms', 'llama.cpp next, ms', 'its file'] : [])];
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  const threads = `${machine.threads} ${machine.threads === 1 ? 'thread' : 'threads'}`;
   return [
-    `${prompt} tokens in, ${generate} out; random weights in 4 bits, symmetric, head and embedding too, int8 arithmetic; ${machine.isa}, ${threads}, Node ${machine.node}. Median (least .. greatest) of the rounds.`,
+    `${prompt} tokens in, ${generate} out; random weights in 4 bits, symmetric, head and embedding too, int8 arithmetic; ${machine.isa}, ${count(machine.threads, 'thread')}, Node ${machine.node}. Median (least .. greatest) of the rounds.`,
     '',
     line(title),
     line(title.map(() => '---')),

@@ -1,11 +1,11 @@
 import type { KernelBenchmark, KernelMeasurement } from '@llm/runtime';
 import { table } from './table.ts';
-import { percent } from './units.ts';
+import { count, percent } from './units.ts';
 
 /** One line for each measurement: its time, what it reads and computes in a second, and how much of each limit that is. */
 export function kernelReport({ machine, results }: KernelBenchmark): string {
   return [
-    `${machine.threads} ${machine.threads === 1 ? 'thread' : 'threads'}; medians, and the limits probed beside them: reads and arithmetic of the same instruction set`,
+    `${count(machine.threads, 'thread')}; medians, and the limits probed beside them: reads and arithmetic of the same instruction set`,
     table([
       [
         'table',

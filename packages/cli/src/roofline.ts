@@ -1,4 +1,5 @@
 import type { KernelBenchmark, KernelMeasurement } from '@llm/runtime';
+import { count } from './units.ts';
 
 const width = 760;
 const height = 460;
@@ -26,8 +27,8 @@ export function rooflinePlot({ machine, results }: KernelBenchmark): string {
     peak: Math.max(...points.filter((r) => r.compute === compute).map((r) => r.peak)),
   }));
   const x = logAxis(points.map(intensity), margin.left, width - margin.right);
-  const top = Math.max(...peaks.map(({ peak }) => peak));
-  const y = logAxis([...points.map(speed), top * 1.2], height - margin.bottom, margin.top);
+  const highest = Math.max(...peaks.map(({ peak }) => peak));
+  const y = logAxis([...points.map(speed), highest * 1.2], height - margin.bottom, margin.top);
 
   const grid = [
     ...x.ticks.map(
@@ -41,7 +42,6 @@ export function rooflinePlot({ machine, results }: KernelBenchmark): string {
         label(margin.left - 8, y.at(tick) + 4, power(tick), 'end'),
     ),
   ];
-  const highest = Math.max(...peaks.map(({ peak }) => peak));
   const roofs = [
     line(x.low, x.low * bandwidth, highest / bandwidth, highest, 'roof', x, y),
     ...peaks.map(
@@ -71,7 +71,7 @@ export function rooflinePlot({ machine, results }: KernelBenchmark): string {
       return mark(family, 'plain', legendX, at - 4, '') + label(legendX + 12, at, family, 'start');
     }),
   ];
-  const title = `Kernels under their limits: ${machine.isa}, ${machine.threads} ${machine.threads === 1 ? 'thread' : 'threads'}`;
+  const title = `Kernels under their limits: ${machine.isa}, ${count(machine.threads, 'thread')}`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(title)}">`,
     style,
@@ -113,7 +113,7 @@ function mark(family: KernelMeasurement['family'], compute: string, cx: number, 
 function describePoint(r: KernelMeasurement): string {
   const group = r.groupSize === null ? '' : ` g${r.groupSize}`;
   const context = r.context === null ? '' : ` at context ${r.context}`;
-  return `${r.isa} ${r.family} ${r.shape}, ${r.format}${group}, ${r.rows} ${r.rows === 1 ? 'row' : 'rows'}${context}: ${(100 * r.fractionOfLimit).toFixed(0)} % of the limit`;
+  return `${r.isa} ${r.family} ${r.shape}, ${r.format}${group}, ${count(r.rows, 'row')}${context}: ${(100 * r.fractionOfLimit).toFixed(0)} % of the limit`;
 }
 
 interface Axis {

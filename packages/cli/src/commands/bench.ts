@@ -18,7 +18,7 @@ import type { Output } from '../output.ts';
 import { ProgressDisplay } from '../progress.ts';
 import { rooflinePlot } from '../roofline.ts';
 import { table } from '../table.ts';
-import { bandwidth, bytes, percent } from '../units.ts';
+import { bandwidth, bytes, count, percent } from '../units.ts';
 
 interface BenchOptions extends ModelOptions, ArticleFlags {
   readonly synthetic?: string;
@@ -232,7 +232,7 @@ function describe({ machine, decode, prefill, smallBatch, spread }: Benchmark): 
   const ratio = (value: number): string => `${value.toFixed(2)} x`;
   const streamed = (tokensPerSecond: number): string => bandwidth(tokensPerSecond * decode.bytesPerToken);
   return [
-    `${machine.isa}, ${machine.threads} ${machine.threads === 1 ? 'thread' : 'threads'}; ${bytes(decode.bytesPerToken)} of weights per token`,
+    `${machine.isa}, ${count(machine.threads, 'thread')}; ${bytes(decode.bytesPerToken)} of weights per token`,
     table([
       ['', 'median', 'range'],
       ['read bandwidth (probe)', bandwidth(spread.readBandwidth.median), range(spread.readBandwidth, bandwidth)],

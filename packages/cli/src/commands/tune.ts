@@ -30,7 +30,7 @@ import { ProgressDisplay } from '../progress.ts';
 import { modelSource } from '../shipped-models.ts';
 import { Judge, judgeFlags, type JudgeFlags } from '../tune/judge.ts';
 import { RedisWorkers } from '../tune/redis-workers.ts';
-import { bytes, duration } from '../units.ts';
+import { bytes, count, duration } from '../units.ts';
 
 interface TuneFlags extends CommonOptions, CalibrationFlags, JudgeFlags {
   readonly tolerance: number;
@@ -146,7 +146,7 @@ async function describeRun(source: string, flags: TuneFlags, result: TuneResult,
     measure: judge.description,
     result,
     command: commandLine(source, flags),
-    machine: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${isa}, ${threads} threads, Node ${process.version}`,
+    machine: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${isa}, ${count(threads, 'thread')}, Node ${process.version}`,
     readBandwidth: await probeReadBandwidth({ threads, bytes: 2 ** 29 }),
     date: new Date().toISOString().slice(0, 10),
   };
