@@ -3,7 +3,7 @@ import { LlmError } from '@llm/tensor';
 /** What is used of BullMQ 5 and later. Written down here, because it is installed only where trials are shared out. */
 export interface BullMq {
   readonly Queue: new (name: string, options: BullOptions) => BullQueue;
-  readonly QueueEvents: new (name: string, options: BullOptions) => BullEvents;
+  readonly QueueEvents: new (name: string, options: BullOptions) => BullClient;
   readonly Worker: new (
     name: string,
     processor: (job: { readonly data: unknown }) => Promise<unknown>,
@@ -13,36 +13,27 @@ export interface BullMq {
       readonly stalledInterval: number;
       readonly maxStalledCount: number;
     },
-  ) => BullWorker;
+  ) => BullClient;
 }
 
 export interface BullOptions {
   readonly connection: { readonly url: string; readonly maxRetriesPerRequest: null };
 }
 
-interface Emitter {
+/** What holds a connection. */
+export interface BullClient {
   on(event: 'error', listener: (error: Error) => void): unknown;
+  waitUntilReady(): Promise<unknown>;
   close(force?: boolean): Promise<void>;
 }
 
-export interface BullQueue extends Emitter {
+export interface BullQueue extends BullClient {
   add(name: string, data: unknown, options: object): Promise<BullJob>;
-  waitUntilReady(): Promise<unknown>;
 }
 
 export interface BullJob {
-  waitUntilFinished(events: BullEvents): Promise<unknown>;
+  waitUntilFinished(events: BullClient): Promise<unknown>;
   remove(): Promise<void>;
-}
-
-export interface BullEvents extends Emitter {
-  waitUntilReady(): Promise<unknown>;
-}
-
-export interface BullWorker extends Emitter {
-  waitUntilReady(): Promise<unknown>;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-  on(event: 'completed' | 'failed', listener: (job: { readonly data: unknown } | undefined) => void): unknown;
 }
 
 /** The queue where trials wait, in whichever Redis. */
@@ -71,7 +62,7 @@ export function connectionTo(url: string): BullOptions['connection'] {
 }
 
 /** Waits for a connection, but not for ever. @throws {@link WorkersError} */
-export async function ready(what: { waitUntilReady(): Promise<unknown> }, url: string, seconds = 10): Promise<void> {
+export async function ready(what: Pick<BullClient, 'waitUntilReady'>, url: string, seconds = 10): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {

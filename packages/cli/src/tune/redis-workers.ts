@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Trial, TrialRequest, TrialWorkers } from '@llm/quant';
-import { connectionTo, loadBullMq, queueName, ready, WorkersError, type BullEvents, type BullQueue } from './bullmq.ts';
+import { connectionTo, loadBullMq, queueName, ready, WorkersError, type BullClient, type BullQueue } from './bullmq.ts';
 import type { JudgeFlags } from './judge.ts';
 
 /** What a worker is given. */
@@ -13,13 +13,13 @@ export interface TrialJob {
 export class RedisWorkers implements TrialWorkers, AsyncDisposable {
   readonly parallel: number;
   readonly #queue: BullQueue;
-  readonly #events: BullEvents;
+  readonly #events: BullClient;
   readonly #source: string;
   readonly #judge: TrialJob['judge'];
 
   private constructor(
     queue: BullQueue,
-    events: BullEvents,
+    events: BullClient,
     source: string,
     judge: TrialJob['judge'],
     parallel: number,
@@ -63,16 +63,16 @@ export class RedisWorkers implements TrialWorkers, AsyncDisposable {
       removeOnComplete: { age: 24 * 3600 },
       removeOnFail: true,
     });
+    let abort: () => void = () => undefined;
     const aborted = new Promise<never>((_, reject) => {
-      signal.addEventListener(
-        'abort',
-        () => {
-          // One that is under way cannot be removed: its worker ends it, and nobody asks for the result.
-          void job.remove().catch(() => undefined);
-          reject(signal.reason as Error);
-        },
-        { once: true },
-      );
+      abort = () => {
+        // One that is under way cannot be removed: its worker ends it, and nobody asks for the result.
+        void job.remove().catch(() => undefined);
+        reject(signal.reason as Error);
+      };
+      // Perhaps while the queue took it.
+      if (signal.aborted) abort();
+      else signal.addEventListener('abort', abort, { once: true });
     });
     try {
       return (await Promise.race([job.waitUntilFinished(this.#events), aborted])) as Trial;
@@ -80,6 +80,9 @@ export class RedisWorkers implements TrialWorkers, AsyncDisposable {
       signal.throwIfAborted();
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new WorkersError(`A worker could not carry out ${request.name}: ${reason}`, { cause });
+    } finally {
+      // A later abort must not take away what this one found.
+      signal.removeEventListener('abort', abort);
     }
   }
 
