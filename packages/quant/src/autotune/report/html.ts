@@ -1,5 +1,6 @@
 import type { Trial } from '../trial.ts';
 import { escapeHtml, scatter, type PlotPoint } from './scatter.ts';
+import { trialColumns } from './trial-columns.ts';
 import type { TuneReport } from './tune-report.ts';
 import { lossText, megabytes, scoreText, verdictText } from './wording.ts';
 
@@ -61,32 +62,15 @@ function plot({ result }: TuneReport, x: (trial: Trial) => number, xTitle: strin
   return `<figure>${scatter(points, { xTitle, yTitle: 'loss, %', limit: result.tolerance * 100 })}<figcaption>The line is the tolerance; below it a recipe passes. Filled: passes. Large: chosen.</figcaption></figure>`;
 }
 
-function trialTable({ result }: TuneReport): string {
-  const diverges = result.trials.some((trial) => trial.divergence !== undefined);
-  const rows = result.trials.map((trial) => {
-    const cells = [
-      trial.relativeLoss === undefined ? '' : lossText(trial.relativeLoss),
-      trial.evaluation === undefined ? '' : scoreText(trial.evaluation.score),
-      trial.evaluation?.documents?.length.toString() ?? '',
-      ...(diverges ? [trial.divergence?.toFixed(4) ?? ''] : []),
-      megabytes(trial.bytes),
-      trial.millisecondsPerToken?.toFixed(2) ?? '',
-      (trial.quantizeSeconds + (trial.evaluateSeconds ?? 0)).toFixed(1),
-    ];
+function trialTable(report: TuneReport): string {
+  const { trials, best } = report.result;
+  const columns = trialColumns(report);
+  const rows = trials.map((trial) => {
+    const cells = columns.map(({ text }) => `<td class="number">${text(trial)}</td>`);
     const note = trial.reason ? `<span class="faint">${escapeHtml(trial.reason)}</span>` : '';
-    return `<tr class="${trial.name === result.best.name ? 'best' : ''}"><th>${escapeHtml(trial.name)}</th><td class="${trial.verdict}">${trial.verdict} ${note}</td>${cells.map((cell) => `<td class="number">${cell}</td>`).join('')}</tr>`;
+    return `<tr class="${trial.name === best.name ? 'best' : ''}"><th>${escapeHtml(trial.name)}</th><td class="${trial.verdict}">${trial.verdict} ${note}</td>${cells.join('')}</tr>`;
   });
-  const head = [
-    'recipe',
-    'verdict',
-    'loss',
-    'score',
-    'documents',
-    ...(diverges ? ['KL'] : []),
-    'MB',
-    'ms/token',
-    'seconds',
-  ];
+  const head = ['recipe', 'verdict', ...columns.map(({ title }) => title)];
   return `<div class="scroll"><table><thead><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
 }
 
