@@ -5,7 +5,7 @@ import { schemes, type Grid } from '../grid.ts';
 import { dequantizeMatrix, quantizeMatrix } from '../quantized-matrix.ts';
 import { randomSource } from '../random.ts';
 import { orderColumns } from './column-order.ts';
-import { gptq, type GptqOptions } from './gptq.ts';
+import { gptq, SharedFactor, type GptqOptions } from './gptq.ts';
 import { outputError, rowOutputErrors } from './output-error.ts';
 
 function normals(count: number, seed: number): Float32Array {
@@ -75,6 +75,20 @@ test('with uncorrelated inputs it is rounding, bit for bit', async () => {
     for (const order of ['natural', 'activation', 'group-aware'] as const)
       expect((await gptq(weights, gram, grid, { order })).matrix).toEqual(quantizeMatrix(weights, 5, 72, grid));
   }
+});
+
+test('a shared factor changes nothing, whichever matrices share it', async () => {
+  using shared = new SharedFactor();
+  const [first, second] = [await problem(5, 64, 4), await problem(5, 64, 5)];
+  for (const [weights, gram] of [
+    [first.weights, first.gram],
+    [second.weights, first.gram],
+    [second.weights, second.gram],
+  ] as const)
+    // In this order both matrices have the same permutation.
+    expect(await gptq(weights, gram, grid, { order: 'natural', shared })).toEqual(
+      await gptq(weights, gram, grid, { order: 'natural' }),
+    );
 });
 
 test('heavy damping tends to rounding', async () => {

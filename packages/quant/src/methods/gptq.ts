@@ -36,7 +36,7 @@ export interface GptqOptions {
   readonly inputError?: Float32Array;
   /** How much of that correction is applied; default 0.25. */
   readonly inputErrorWeight?: number;
-  /** Shares the factor of G between calls with the same G. Default: each call makes its own. */
+  /** Shares the factor of G between calls with the same array G. Default: each call makes its own. */
   readonly shared?: SharedFactor;
   /** Names the matrix in errors. */
   readonly name?: string;
@@ -268,24 +268,27 @@ export interface Factor {
   readonly damping: number;
 }
 
-/** Keeps the factor of one Gram matrix, for all the linears that read its input. */
+/** Keeps the factor of one Gram matrix, for all the linears that read its input; another matrix takes its place. */
 export class SharedFactor implements Disposable {
+  #gram: Float32Array | undefined;
   #key: string | undefined;
   #factor: Factor | undefined;
 
   async of(gram: Float32Array, permutation: Int32Array, damping: number): Promise<Factor | undefined> {
     const key = `${damping}:${permutation.join()}`;
-    if (this.#key !== key) {
+    if (this.#gram !== gram || this.#key !== key) {
       this[Symbol.dispose]();
       this.#factor = await factor(gram, permutation, damping);
+      this.#gram = gram;
+      this.#key = key;
     }
-    this.#key = key;
     return this.#factor;
   }
 
   [Symbol.dispose](): void {
     releaseArrays(this.#factor?.inverse);
     this.#factor = undefined;
+    this.#gram = undefined;
     this.#key = undefined;
   }
 }
