@@ -1,11 +1,9 @@
-import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { checkOptions, InvalidOptionError } from '@llm/tensor';
 import { OutputError, TuneError } from '../errors.ts';
 import type { CalibrationOptions } from '../calibration/options.ts';
 import { exists, guard } from '../output/disk.ts';
 import { lockFolder } from '../output/lock.ts';
-import { quantize } from '../quantize.ts';
 import { methodNames, methodSteps, type MethodName } from '../recipe.ts';
 import { candidates, type Candidate, type CandidateSpace } from './candidates.ts';
 import type { Evaluation } from './evaluation.ts';
@@ -14,6 +12,7 @@ import { repairs } from './repair.ts';
 import {
   callEvaluate,
   judgeCandidate,
+  makeCandidate,
   runTrial,
   type Filter,
   type TrialRequest,
@@ -188,10 +187,10 @@ class Tuning implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { stop, trial } of this.#ahead.values()) {
-      stop.abort(new TuneError('the trial is not needed any more'));
-      await trial.catch(() => undefined);
-    }
+    const ahead = [...this.#ahead.values()];
+    // All before waiting for one: none goes on in vain meanwhile.
+    for (const { stop } of ahead) stop.abort(new TuneError('the trial is not needed any more'));
+    await Promise.allSettled(ahead.map(({ trial }) => trial));
     await this.#unlock();
   }
 
@@ -301,7 +300,7 @@ class Tuning implements AsyncDisposable {
     return { ...trial, ...(await judgeCandidate({ ...request, stages: [] }, path, this.#options, signal)) };
   }
 
-  #requestOf({ name, recipe }: Candidate, how: Looks): TrialRequest {
+  #requestOf({ name, recipe }: Pick<Candidate, 'name' | 'recipe'>, how: Looks): TrialRequest {
     const calibration = this.#calibration;
     return {
       ...{ source: this.#source, name, recipe, baseline: this.#baseline, tolerance: this.#tolerance },
@@ -346,16 +345,9 @@ class Tuning implements AsyncDisposable {
 
   /** The best may be a worker's, or out of the journal of a run that lost its folder. */
   async #makeIfGone(trial: Trial): Promise<void> {
-    const { make = quantize, signal } = this.#options;
-    const calibration = this.#calibration;
     const path = this.#pathOf(trial);
-    if (existsSync(path)) return;
-    await make(this.#source, {
-      ...trial.recipe,
-      output: path,
-      ...(calibration ? { calibration } : {}),
-      ...(signal ? { signal } : {}),
-    });
+    if (await exists(path)) return;
+    await makeCandidate(this.#requestOf(trial, 'all'), path, this.#options, this.#options.signal);
   }
 
   #isBetter(a: Trial, b: Trial): boolean {

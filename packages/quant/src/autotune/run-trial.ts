@@ -66,10 +66,11 @@ export async function runTrial(
   return { ...trial, ...(await judgeCandidate(request, path, tools, signal)) };
 }
 
-async function makeCandidate(
-  { source, recipe, calibration }: TrialRequest,
+/** Makes the model of a recipe in `path`. */
+export async function makeCandidate(
+  { source, recipe, calibration }: Pick<TrialRequest, 'source' | 'recipe' | 'calibration'>,
   path: string,
-  { make = quantize }: TrialTools,
+  { make = quantize }: Pick<TrialTools, 'make'>,
   signal: AbortSignal | undefined,
 ): Promise<Pick<Trial, 'bytes' | 'weightError' | 'layers' | 'quantizeSeconds'>> {
   const started = performance.now();
