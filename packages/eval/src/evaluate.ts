@@ -55,8 +55,9 @@ export async function evaluate(
   const signal = options.signal && AbortSignal.any([options.signal]);
   // Every forward pass in flight listens; the caller's own signal keeps its limit.
   if (signal) setMaxListeners(0, signal);
+  await using journal = options.journal === undefined ? undefined : await Journal.open(options.journal);
   for (const source of sources) {
-    const scores = await evaluateTask(scorer, source, { ...options, ...(signal ? { signal } : {}) });
+    const scores = await evaluateTask(scorer, source, journal, { ...options, ...(signal ? { signal } : {}) });
     documents[source.task.name] = scores;
     results.push(aggregate(source.task, scores));
   }
@@ -66,6 +67,7 @@ export async function evaluate(
 async function evaluateTask(
   scorer: Scorer,
   { task, data }: TaskSource,
+  journal: Journal | undefined,
   options: EvaluateOptions,
 ): Promise<DocumentScores[]> {
   const rows = typeof data === 'string' ? await readRows(task, data) : data;
@@ -73,11 +75,10 @@ async function evaluateTask(
   if (documents.length === 0) throw new EvaluationError(task.name, undefined, 'the data set is empty');
 
   const requests = documents.map((document) => task.requests(document));
-  const keys = requests.map((list) => Journal.keyOf(options.modelName ?? '', task.name, list));
-  await using journal = await Journal.open(options.journal);
+  const keys = journal ? requests.map((list) => Journal.keyOf(options.modelName ?? '', task.name, list)) : [];
   const scores = new Map<number, DocumentScores>();
   for (const [index, key] of keys.entries()) {
-    const known = journal.get(key);
+    const known = journal?.get(key);
     if (known) scores.set(index, known);
   }
   const started = performance.now();
@@ -104,7 +105,7 @@ async function evaluateTask(
       for (const [name, value] of Object.entries(score))
         if (!Number.isFinite(value)) throw new EvaluationError(task.name, index, `${name} is ${value}`);
       scores.set(index, score);
-      await journal.append(keys[index] ?? '', score);
+      await journal?.append(keys[index] ?? '', score);
       report();
     }
   };

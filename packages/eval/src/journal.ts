@@ -10,19 +10,18 @@ import type { DocumentScores, Request } from './tasks/task.ts';
  * scores of another model, data set or version of the prompts do not count.
  */
 export class Journal implements AsyncDisposable {
-  readonly #path: string | undefined;
-  readonly #file: FileHandle | undefined;
+  readonly #path: string;
+  readonly #file: FileHandle;
   readonly #known: ReadonlyMap<string, DocumentScores>;
 
-  private constructor(path?: string, file?: FileHandle, known: ReadonlyMap<string, DocumentScores> = new Map()) {
+  private constructor(path: string, file: FileHandle, known: ReadonlyMap<string, DocumentScores>) {
     this.#path = path;
     this.#file = file;
     this.#known = known;
   }
 
   /** @throws {@link JournalError} if the file cannot be written */
-  static async open(path: string | undefined): Promise<Journal> {
-    if (path === undefined) return new Journal();
+  static async open(path: string): Promise<Journal> {
     try {
       await mkdir(dirname(path), { recursive: true });
       const lines = (await readFile(path, 'utf8').catch(() => '')).split('\n');
@@ -49,14 +48,14 @@ export class Journal implements AsyncDisposable {
   /** @throws {@link JournalError} */
   async append(key: string, score: DocumentScores): Promise<void> {
     try {
-      await this.#file?.appendFile(`${JSON.stringify({ key, score })}\n`);
+      await this.#file.appendFile(`${JSON.stringify({ key, score })}\n`);
     } catch (cause) {
-      throw new JournalError(this.#path ?? '', cause);
+      throw new JournalError(this.#path, cause);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file?.close();
+    await this.#file.close();
   }
 }
 
