@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readFile, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { JournalError } from './errors.ts';
 import type { DocumentScores, Request } from './tasks/task.ts';
@@ -24,7 +24,7 @@ export class Journal implements AsyncDisposable {
   static async open(path: string): Promise<Journal> {
     try {
       await mkdir(dirname(path), { recursive: true });
-      const lines = (await readFile(path, 'utf8').catch(() => '')).split('\n');
+      const lines = (await textOf(path).catch(() => '')).split('\n');
       const file = await open(path, 'a');
       // What a kill left must not run into the next line.
       if (lines.at(-1) !== '') await file.appendFile('\n');
@@ -57,6 +57,11 @@ export class Journal implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close();
   }
+}
+
+/** What a file holds; of a device, which may have no end, nothing is read. */
+async function textOf(path: string): Promise<string> {
+  return (await stat(path)).isFile() ? readFile(path, 'utf8') : '';
 }
 
 /** A line that a kill cut short is no entry: its document is scored again. */
