@@ -62,7 +62,13 @@ test('what cannot be compared is refused, and says why', () => {
 test('a stored result is read back; anything else is refused', () => {
   const stored = lambada(1, 0);
   expect(parseResult(JSON.stringify(stored), 'b.json')).toEqual(stored);
-  for (const broken of ['', '[]', '3', 'null', '{"tasks":[]}', '{"tasks":[{"task":"x"}],"documents":{}}'])
+  for (const broken of [
+    ...['', '[]', '3', 'null', '{"tasks":[]}', '{"tasks":[{"task":"x"}],"documents":{}}'],
+    '{"tasks":[null],"documents":{}}',
+    '{"tasks":[],"documents":null}',
+    '{"tasks":[{"task":"x","metrics":null}],"documents":{"x":[]}}',
+    '{"tasks":[{"task":"x","metrics":{}}],"documents":{"x":[null]}}',
+  ])
     expect(() => parseResult(broken, 'b.json')).toThrow(BaselineError);
 });
 

@@ -56,16 +56,16 @@ function compareTask(
 ): Comparison {
   const column = (scores: readonly DocumentScores[], name: string): number[] =>
     scores.map((score) => score[name] ?? Number.NaN);
+  const [x, y] = [column(before, metric.of), column(after, metric.of)];
   const common = { task, metric: metric.name, baseline, candidate };
   if (metric.kind === 'mean') {
-    const { standardError } = pairedDifference(column(before, metric.of), column(after, metric.of));
+    const { standardError } = pairedDifference(x, y);
     const error = standardError / Math.abs(baseline);
     return { ...common, kept: candidate / baseline, standardError: Number.isFinite(error) ? error : undefined };
   }
   // Of perplexities the ratio is the exponential of a mean difference.
   const weights = metric.weight === undefined ? before.map(() => 1) : column(before, metric.weight);
-  const after1 = column(after, metric.of);
-  const differences = column(before, metric.of).map((value, i) => (after1[i] ?? Number.NaN) - value);
+  const differences = y.map((value, i) => value - (x[i] ?? Number.NaN));
   const { value, standardError } = ratioOf(differences, weights);
   const kept = Math.exp(value);
   return { ...common, kept, standardError: standardError && kept * standardError };
@@ -110,10 +110,16 @@ export function parseResult(text: string, origin: string): StoredResult {
   } catch (cause) {
     throw new BaselineError(wanted, { cause });
   }
-  const { tasks, documents } = (value ?? {}) as Partial<StoredResult>;
-  if (!Array.isArray(tasks) || typeof documents !== 'object') throw new BaselineError(wanted);
-  for (const { task, metrics } of tasks as StoredResult['tasks'])
-    if (typeof task !== 'string' || typeof metrics !== 'object' || !Array.isArray(documents[task]))
-      throw new BaselineError(wanted);
+  const { tasks, documents } = (value ?? {}) as { readonly [Key in keyof StoredResult]?: unknown };
+  if (!Array.isArray(tasks) || !isObject(documents)) throw new BaselineError(wanted);
+  for (const result of tasks as unknown[]) {
+    const { task, metrics } = isObject(result) ? result : {};
+    const scores = typeof task === 'string' ? documents[task] : undefined;
+    if (!isObject(metrics) || !Array.isArray(scores) || !scores.every(isObject)) throw new BaselineError(wanted);
+  }
   return value as StoredResult;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }
