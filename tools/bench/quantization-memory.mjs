@@ -5,8 +5,7 @@
 // blocks in float32 plus the budget for hidden states; a budget below what the text needs sends them to disk. On Linux the memory of
 // the process's own ("anonymous") is given apart from pages of mapped files: those of the checkpoint are counted once read, and the
 // system takes them back when anybody needs the memory.
-import { createWriteStream, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clearInterval, setInterval } from 'node:timers';
@@ -15,7 +14,7 @@ import { watchMemory } from './memory-peaks.mjs';
 
 const packages = join(import.meta.dirname, '../../packages');
 const { quantize } = await import(join(packages, 'quant/dist/index.js'));
-const { architectureOf } = await import(join(packages, 'models/dist/index.js'));
+const { architectureOf, writeSafetensors } = await import(join(packages, 'models/dist/index.js'));
 
 const { values: options } = parseArgs({
   options: {
@@ -102,24 +101,8 @@ console.log(
   }),
 );
 
-/** bfloat16 weights of about the size of trained ones, written a part at a time. */
+/** bfloat16 weights of about the size of trained ones, made a part at a time. */
 async function writeRandom(path) {
-  const entries = {};
-  let offset = 0;
-  for (const node of graph.nodes) {
-    if (node.op !== 'weight') continue;
-    const { name, shape } = node.attributes;
-    const bytes = 2 * shape.reduce((a, b) => a * b, 1);
-    entries[name] = { dtype: 'BF16', shape, data_offsets: [offset, offset + bytes] };
-    offset += bytes;
-  }
-  const json = Buffer.from(JSON.stringify(entries));
-  const header = Buffer.concat([json, Buffer.alloc((64 - ((json.length + 8) % 64)) % 64, ' ')]);
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(header.length));
-  const file = createWriteStream(path);
-  file.write(size);
-  file.write(header);
   let seed = 7;
   const pattern = new Uint16Array(2 ** 20).map(() => {
     seed = (seed * 48271) % 2147483647;
@@ -127,18 +110,15 @@ async function writeRandom(path) {
     return ((seed & 1) << 15) | (121 << 7) | ((seed >> 8) & 127);
   });
   const ones = new Uint16Array(2 ** 14).fill(0x3f80);
-  for (const [
-    name,
-    {
-      data_offsets: [begin, end],
-    },
-  ] of Object.entries(entries))
-    for (let at = begin; at < end;) {
-      const from = name.includes('norm') ? ones : pattern;
-      const part = Buffer.from(from.buffer, 0, Math.min(from.byteLength, end - at));
-      if (!file.write(part)) await once(file, 'drain');
-      at += part.length;
-    }
-  file.end();
-  await once(file, 'close');
+  const entries = graph.nodes.flatMap(({ op, attributes: { name, shape } }) => {
+    if (op !== 'weight') return [];
+    const bytes = 2 * shape.reduce((a, b) => a * b, 1);
+    const from = name.includes('norm') ? ones : pattern;
+    return [{ name, dtype: 'BF16', shape, data: () => repeated(new Uint8Array(from.buffer), bytes) }];
+  });
+  await writeSafetensors(path, entries);
+}
+
+function* repeated(bytes, length) {
+  for (let left = length; left > 0; left -= bytes.length) yield bytes.subarray(0, Math.min(bytes.length, left));
 }
