@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { openCheckpoint } from '@llm/models';
 import { CalibrationError, RecipeError } from './errors.ts';
 import type { Grid } from './grid.ts';
 import { collectStatistics } from './calibration/statistics.ts';
@@ -141,7 +140,5 @@ describe('whole models', () => {
     const run = quantize(model, { method: 'rtn', output, layers: [{ match: '*.qproj', bits: 8 }] });
     await expect(run).rejects.toThrow(RecipeError);
     await expect(run).rejects.toThrow(/qproj.*q_proj/s);
-    using checkpoint = await openCheckpoint(model);
-    expect(checkpoint.tensors.size).toBeGreaterThan(0);
   });
 });
