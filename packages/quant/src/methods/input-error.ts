@@ -21,7 +21,10 @@ export class InputErrorCollector {
     this.#tokens += k;
   }
 
+  /** The mean, in the collector's own memory: its last call. */
   finish(): Float32Array {
-    return this.#sum.map((value) => value / Math.max(1, this.#tokens));
+    const sum = this.#sum;
+    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) / Math.max(1, this.#tokens);
+    return sum;
   }
 }
