@@ -24,7 +24,7 @@ export interface Candidate {
 }
 
 /** Cheap to make comes first among recipes that cost the user the same. */
-const effort: Readonly<Record<string, number>> = {
+const effort: Readonly<Record<MethodName, number>> = {
   rtn: 0,
   hqq: 1,
   awq: 2,
@@ -47,9 +47,7 @@ export function candidates(space: CandidateSpace, methods: readonly MethodName[]
             const recipe: Recipe = { method, bits: bit, groupSize, scheme, head: { bits: head } };
             list.push({ name: recipeName(recipe), recipe, bitsPerWeight: bitsPerWeight(recipe) });
           }
-  return list.sort(
-    (a, b) => a.bitsPerWeight - b.bitsPerWeight || (effort[a.recipe.method] ?? 9) - (effort[b.recipe.method] ?? 9),
-  );
+  return list.sort((a, b) => a.bitsPerWeight - b.bitsPerWeight || effort[a.recipe.method] - effort[b.recipe.method]);
 }
 
 function schemesOf(method: MethodName, given: CandidateSpace['schemes']): NonNullable<CandidateSpace['schemes']> {
