@@ -48,7 +48,7 @@ const efforts: Readonly<Record<SignRoundEffort, { readonly iterations: number; r
   best: { iterations: 1000 },
 };
 
-export const signRoundEfforts: readonly SignRoundEffort[] = ['light', 'default', 'best'];
+export const signRoundEfforts: readonly SignRoundEffort[] = Object.keys(efforts) as SignRoundEffort[];
 
 /** A linear whose rounding is trained. */
 export interface TrainedLinear {
@@ -100,7 +100,7 @@ export async function signRound(
 ): Promise<SignRoundResult> {
   checkOptions(options, signRoundOptions, 'signround');
   const { effort = 'light', seed = 0, patience = Infinity } = options;
-  if (!Object.hasOwn(efforts, effort)) throw new InvalidOptionError('effort', effort, Object.keys(efforts));
+  if (!signRoundEfforts.includes(effort)) throw new InvalidOptionError('effort', effort, signRoundEfforts);
   const iterations = options.iterations ?? efforts[effort].iterations;
   if (!Number.isInteger(iterations) || iterations < 0)
     throw new InvalidOptionError('iterations', String(iterations), ['0 or more']);
