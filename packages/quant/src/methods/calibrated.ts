@@ -48,7 +48,7 @@ export async function quantizeCalibrated(
   const { memory = 2 ** 30 } = options;
   checkAwqOptions(options.awq ?? {});
   const trains = steps.transform === 'teq' || steps.rounding === 'signround';
-  const corrects = options.gptq?.correctInputs === true;
+  const { correctInputs: corrects = false, ...gptqOptions } = options.gptq ?? {};
   if (corrects && (steps.transform !== undefined || steps.rounding !== 'gptq'))
     throw new RecipeError(
       '`gptq.correctInputs` compares with the inputs of the model as it was: use it with method gptq.',
@@ -77,8 +77,8 @@ export async function quantizeCalibrated(
     if (scout && steps.transform === 'awq') statistics = await exchangeByAwq(run, scout, block, weights, options);
     else if (!corrects) await scout?.advance(block.end, (name) => weights.get(name));
     if (scout && walk && trains) await train(run, scout, walk, block, weights, steps, options);
-    if (walk) await roundInOrder(run, walk, block, weights, options, corrects ? scout : undefined);
-    else for (const [group, known] of statistics ?? []) await roundGroup(run, group, known, weights, options);
+    if (walk) await roundInOrder(run, walk, block, weights, gptqOptions, corrects ? scout : undefined);
+    else for (const [group, known] of statistics ?? []) await roundGroup(run, group, known, weights, gptqOptions);
     await weights.writeChanged();
     weights.release();
   }
@@ -188,7 +188,7 @@ async function roundInOrder(
   walk: GraphWalk,
   block: Block,
   weights: BlockWeights,
-  options: CalibratedOptions,
+  options: Omit<GptqPipelineOptions, 'correctInputs'>,
   original: GraphWalk | undefined,
 ): Promise<void> {
   for (const group of block.groups) {
@@ -236,14 +236,11 @@ async function roundGroup(
   group: LinearGroup,
   statistics: InputStatistics,
   weights: BlockWeights,
-  options: CalibratedOptions,
+  options: Omit<GptqPipelineOptions, 'correctInputs'>,
   inputError?: Float32Array,
 ): Promise<void> {
-  const settings = Object.fromEntries(
-    Object.entries(options.gptq ?? {}).filter(([name]) => name !== 'correctInputs'),
-  ) as GptqOptions;
   using shared = new SharedFactor();
-  const gptq: GptqOptions = { ...settings, shared, ...(inputError && { inputError }) };
+  const gptq: GptqOptions = { ...options, shared, ...(inputError && { inputError }) };
   for (const linear of group.linears) {
     const { name } = linearWeight(linear).attributes;
     const target = run.targets.get(name);
