@@ -296,8 +296,11 @@ class Tuning implements AsyncDisposable {
     const path = this.#pathOf(candidate);
     const trial = await runTrial(request, path, this.#options, signal, filter);
     if (trial.verdict !== 'pass' || trial.evaluation?.complete !== false || !this.#wouldBeBest(trial)) return trial;
-    // What is to be written has to pass on every document.
-    return { ...trial, ...(await judgeCandidate({ ...request, stages: [] }, path, this.#options, signal)) };
+    // What is to be written has to pass on every document; how fast it is is known.
+    const { evaluate } = this.#options;
+    const whole = await judgeCandidate({ ...request, stages: [] }, path, { evaluate }, signal);
+    const evaluateSeconds = (trial.evaluateSeconds ?? 0) + (whole.evaluateSeconds ?? 0);
+    return { ...trial, ...whole, evaluateSeconds };
   }
 
   #requestOf({ name, recipe }: Pick<Candidate, 'name' | 'recipe'>, how: Looks): TrialRequest {
