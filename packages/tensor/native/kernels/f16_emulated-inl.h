@@ -3,31 +3,17 @@
 #include <cstring>
 
 #include "kernels/half.h"
+#include "kernels/round_to_odd.h"
 
 namespace llm {
 namespace {
 
-// The last bit says whether something was cut off ("rounding to odd"), so that rounding again to fewer bits is as good
-// as rounding once.
-template <class Number, class Bits>
-LLM_INLINE Number ToOdd(Number nearest, bool inexact, bool too_large) {
-  if (!inexact) return nearest;
-  Bits bits;
-  std::memcpy(&bits, &nearest, sizeof bits);
-  bits = (too_large ? bits - 1 : bits) | 1;
-  std::memcpy(&nearest, &bits, sizeof bits);
-  return nearest;
-}
-
 // a b + c of halves.
 LLM_INLINE uint16_t FmaOfHalves(uint16_t a, uint16_t b, uint16_t c) {
   const double product = static_cast<double>(HalfToFloat(a)) * HalfToFloat(b);  // 22 bits: exact
-  const double addend = HalfToFloat(c), sum = product + addend;
-  if (!(sum - sum == 0)) return FloatToHalf(static_cast<float>(sum));  // infinite or NaN
-  // What the sum lost (Knuth's two-sum).
-  const double back = sum - product, lost = (product - (sum - back)) + (addend - back);
-  const double odd = ToOdd<double, uint64_t>(sum, lost != 0, lost < 0 ? sum > 0 : sum < 0);
+  const double odd = SumToOdd(product, HalfToFloat(c));
   const auto near = static_cast<float>(odd);
+  if (!(odd - odd == 0)) return FloatToHalf(near);  // infinite or NaN
   const double magnitude = odd < 0 ? -odd : odd, nearest = near < 0 ? -near : near;
   return FloatToHalf(ToOdd<float, uint32_t>(near, near != odd, nearest > magnitude));
 }
