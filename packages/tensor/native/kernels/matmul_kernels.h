@@ -3,9 +3,13 @@
 
 #include <cstdint>
 
+#include "kernels/inline.h"
 #include "packing/packed_layout.h"
 
 namespace llm {
+
+// std::min would be code that instruction sets share.
+LLM_INLINE int Smaller(int a, int b) { return a < b ? a : b; }
 
 // Rows (tokens) that one pass over a block serves; more rows are taken in equal chunks. 2 * 6 dot products and as many
 // partial sums fit the 32 registers of AVX-512.
@@ -57,10 +61,9 @@ struct CodePanel {
 // Rows of x that a dense matrix is multiplied with in one pass, without a panel.
 constexpr int kStreamRows = 4;
 
-// out[r * ldo + c], r < rows, for 32 whole rows c of a dense matrix that are `stride` numbers apart: the sums that a
-// panel gives. `prepared` as for panels. [rows - 1]
-using StreamKernel = void (*)(const void* row, int64_t stride, int columns, const void* prepared, float* out,
-                              int64_t ldo);
+// out[r * ldo + c], r < rows, for 32 whole rows c of a dense matrix, from `row` on: the sums that a panel gives.
+// `prepared` as for panels. [rows - 1]
+using StreamKernel = void (*)(const void* row, int columns, const void* prepared, float* out, int64_t ldo);
 
 struct MatmulKernels {
   // Quantizes x[rows][ldx], `columns` values each. A span with a NaN or an infinity gets quants 0 and a NaN scale.

@@ -147,8 +147,8 @@ void MultiplyDenseRows(const BlockLoop& loop, bool bf16) {
   const int whole = std::min(loop.block_end, std::max(loop.block_begin, static_cast<int>(weight.rows / kBlockRows)));
   const int64_t block_bytes = weight.columns * kBlockRows * ElementBytes(weight.format);
   for (int block = loop.block_begin; block < whole; ++block)
-    kernels[loop.rows - 1](weight.data + block * block_bytes, weight.columns, static_cast<int>(weight.columns),
-                           loop.prepared, loop.Out(block, 0), loop.ldo);
+    kernels[loop.rows - 1](weight.data + block * block_bytes, static_cast<int>(weight.columns), loop.prepared,
+                           loop.Out(block, 0), loop.ldo);
   if (whole == loop.block_end) return;
   const BlockLoop rest = {loop.table,         weight,   loop.prepared, loop.rows, whole, loop.block_end,
                           loop.Out(whole, 0), loop.ldo, loop.scratch};

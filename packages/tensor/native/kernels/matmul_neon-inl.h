@@ -7,8 +7,6 @@
 namespace llm {
 namespace {
 
-LLM_INLINE int Smaller(int a, int b) { return a < b ? a : b; }
-
 // The low half of x times codes [4 columns][4 k], added up per column. Codes are signed bytes here.
 #if defined(__ARM_FEATURE_DOTPROD)
 struct NeonDot {

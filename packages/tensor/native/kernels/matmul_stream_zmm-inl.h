@@ -106,16 +106,16 @@ struct PairSums {
 };
 #endif
 
-// 32 rows from `row` on, `stride` numbers apart. x: [k][R], pairs of bf16: [pair][R][2].
+// 32 rows from `row` on. x: [k][R], pairs of bf16: [pair][R][2].
 template <template <WeightFormat, int> class Sums, WeightFormat F, int R>
-void Stream(const void* row, int64_t stride, int columns, const void* prepared, float* out, int64_t ldo) {
+void Stream(const void* row, int columns, const void* prepared, float* out, int64_t ldo) {
   using Lane = StreamLane<F>;
   using X = typename Sums<F, R>::X;
   constexpr int kLanes = 16;
   // Measured: 512 to 1024 bytes gain a fifth over none; into L2, because rows a power of two apart share a set of L1.
   constexpr int kAhead = 512;
   const auto* const first = static_cast<const uint8_t*>(row);
-  const int64_t pitch = stride * Lane::kBytes;
+  const int64_t pitch = int64_t{columns} * Lane::kBytes;
   const auto* x = static_cast<const X*>(prepared);
   __m512 sum[2][R];
 #pragma GCC unroll 8

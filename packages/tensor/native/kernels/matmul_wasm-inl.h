@@ -7,8 +7,6 @@
 namespace llm {
 namespace {
 
-LLM_INLINE int Smaller(int a, int b) { return a < b ? a : b; }
-
 LLM_INLINE v128_t And(v128_t v, int mask) { return wasm_v128_and(v, wasm_i8x16_splat(static_cast<int8_t>(mask))); }
 
 // The codes of k = 0..3 and of k = 4..7 of an octet for columns 4 v .. 4 v + 3, as bytes.

@@ -12,8 +12,6 @@
 namespace llm {
 namespace {
 
-LLM_INLINE int Smaller(int a, int b) { return a < b ? a : b; }
-
 LLM_INLINE uint32_t LargestLane(__m256i v) {
   __m128i m = _mm_max_epu32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0x4E));
