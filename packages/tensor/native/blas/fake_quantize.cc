@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "packing/group_grid.h"
-#include "threads/pool.h"
+#include "threads/on_pool.h"
 
 namespace llm {
 namespace {
@@ -83,22 +83,19 @@ ScaleGradients Backward(const FakeQuantization& task, const GroupGrid& grid, con
   return {0, static_cast<float>(step * grid.maximum)};
 }
 
-// Calls visit(index of the group, its first element, its elements) for all groups of this part's rows.
+// Calls visit(index of the group, its first element, its elements) for all groups, on the pool.
 template <typename Visit>
-void ForGroups(const FakeQuantization& task, int part, int parts, const Visit& visit) {
-  const int begin = static_cast<int>(int64_t{task.rows} * part / parts);
-  const int end = static_cast<int>(int64_t{task.rows} * (part + 1) / parts);
+void ForGroups(const FakeQuantization& task, const Visit& visit) {
+  constexpr int64_t kLeastValues = 1 << 13;
   const int groups = task.Groups();
-  for (int row = begin; row < end; ++row)
-    for (int g = 0; g < groups; ++g) {
-      const int column = g * task.group;
-      visit(int64_t{row} * groups + g, int64_t{row} * task.columns + column,
-            std::min(task.group, task.columns - column));
-    }
+  OnPool(task.rows, (kLeastValues + task.columns - 1) / task.columns, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      for (int g = 0; g < groups; ++g) {
+        const int column = g * task.group;
+        visit(row * groups + g, row * task.columns + column, std::min(task.group, task.columns - column));
+      }
+  });
 }
-
-// 1 where waking other threads costs more than they help, 0 for all.
-int PartsFor(const FakeQuantization& task) { return int64_t{task.rows} * task.columns < 1 << 13 ? 1 : 0; }
 
 float ScaleOf(const float* scales, int64_t group) { return scales == nullptr ? 1.0f : scales[group]; }
 
@@ -107,43 +104,23 @@ const float* From(const float* rounding, int64_t first) { return rounding == nul
 }  // namespace
 
 void FakeQuantize(const FakeQuantization& task, float* out) {
-  struct Context {
-    const FakeQuantization* task;
-    float* out;
-  } context{&task, out};
-  const Pool::Job job = [](void* data, int part, int parts) {
-    const auto& [task, out] = *static_cast<const Context*>(data);
-    ForGroups(*task, part, parts, [&task, &out](int64_t group, int64_t first, int count) {
-      const float* const w = task->weights + first;
-      const GroupGrid grid =
-          Fit(*task, w, count, ScaleOf(task->minimum_scale, group), ScaleOf(task->maximum_scale, group));
-      Forward(grid, w, From(task->rounding, first), count, out + first);
-    });
-  };
-  SharedPool().Run(job, &context, PartsFor(task));
+  ForGroups(task, [&](int64_t group, int64_t first, int count) {
+    const float* const w = task.weights + first;
+    const GroupGrid grid = Fit(task, w, count, ScaleOf(task.minimum_scale, group), ScaleOf(task.maximum_scale, group));
+    Forward(grid, w, From(task.rounding, first), count, out + first);
+  });
 }
 
 void FakeQuantizeBackward(const FakeQuantization& task, const float* gradient, float* of_rounding,
                           float* of_minimum_scale, float* of_maximum_scale) {
-  struct Context {
-    const FakeQuantization* task;
-    const float* gradient;
-    float *of_rounding, *of_minimum_scale, *of_maximum_scale;
-  } context{&task, gradient, of_rounding, of_minimum_scale, of_maximum_scale};
-  const Pool::Job job = [](void* data, int part, int parts) {
-    const Context& it = *static_cast<const Context*>(data);
-    const FakeQuantization& task = *it.task;
-    ForGroups(task, part, parts, [&it, &task](int64_t group, int64_t first, int count) {
-      const float* const w = task.weights + first;
-      const GroupGrid grid =
-          Fit(task, w, count, ScaleOf(task.minimum_scale, group), ScaleOf(task.maximum_scale, group));
-      const ScaleGradients scales =
-          Backward(task, grid, w, From(task.rounding, first), it.gradient + first, count, it.of_rounding + first);
-      it.of_minimum_scale[group] = scales.of_minimum_scale;
-      it.of_maximum_scale[group] = scales.of_maximum_scale;
-    });
-  };
-  SharedPool().Run(job, &context, PartsFor(task));
+  ForGroups(task, [&](int64_t group, int64_t first, int count) {
+    const float* const w = task.weights + first;
+    const GroupGrid grid = Fit(task, w, count, ScaleOf(task.minimum_scale, group), ScaleOf(task.maximum_scale, group));
+    const ScaleGradients scales =
+        Backward(task, grid, w, From(task.rounding, first), gradient + first, count, of_rounding + first);
+    of_minimum_scale[group] = scales.of_minimum_scale;
+    of_maximum_scale[group] = scales.of_maximum_scale;
+  });
 }
 
 }  // namespace llm

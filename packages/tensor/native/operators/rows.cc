@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/vector_kernels.h"
-#include "operators/on_pool.h"
+#include "threads/on_pool.h"
 
 namespace llm {
 namespace {
