@@ -14,10 +14,8 @@ export function dequantize(type: GgufType, bytes: Uint8Array): Float32Array {
   return out;
 }
 
-const half = halfTable();
-
 function f16(bytes: Uint8Array, at: number): number {
-  return half[u8(bytes, at) | (u8(bytes, at + 1) << 8)] as number;
+  return halfTable()[u8(bytes, at) | (u8(bytes, at + 1) << 8)] as number;
 }
 
 function u8(bytes: Uint8Array, at: number): number {
