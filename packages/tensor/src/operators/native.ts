@@ -14,6 +14,7 @@ import type {
 import type { Node } from '../graph/node.ts';
 import { columnCount, rowCount, type FloatArray, type Tensor } from '../tensor.ts';
 import { ArrayPool } from './array-pool.ts';
+import { sum } from './elementwise.ts';
 import { input } from './inputs.ts';
 import type { GradientRequest, Gradients, Product, Step } from './operator.ts';
 import { computeWith } from './product.ts';
@@ -67,8 +68,7 @@ export class NativeOperators {
 
   /** a + b */
   async sum(a: Tensor, b: Tensor): Promise<Tensor> {
-    if (!allSingle([a, b])) return { shape: a.shape, data: a.data.map((value, i) => value + (b.data[i] as number)) };
-    return this.#map('add', a, b);
+    return allSingle([a, b]) ? this.#map('add', a, b) : sum(a, b);
   }
 
   async #evaluate(node: Node, inputs: readonly Tensor[], step: Step): Promise<Tensor | undefined> {
