@@ -14,10 +14,10 @@ const tools = mkdtempSync(join(tmpdir(), 'llm-build-native-'));
 function run(program, args, options) {
   const { status, error } = spawnSync(program, args, { stdio: 'inherit', ...options });
   if (status === 0) return;
-  console.error(`${[program, ...args].join(' ')} failed${error ? `: ${error.message}` : ''}`);
-  console.error('It needs a C++20 compiler, make and Python 3 (Debian: apt-get install g++ make python3).');
-  process.exitCode = 1;
-  throw new Error('build failed');
+  throw new Error(
+    `${[program, ...args].join(' ')} failed${error ? `: ${error.message}` : ''}\n` +
+      'It needs a C++20 compiler, make and Python 3 (Debian: apt-get install g++ make python3).',
+  );
 }
 
 try {
@@ -30,7 +30,8 @@ try {
     cwd: packageRoot,
     env: { ...process.env, NODE_PATH: join(tools, 'node_modules') },
   });
-} catch {
+} catch (error) {
+  console.error(error.message);
   process.exitCode = 1;
 } finally {
   if (existsSync(published)) rmSync(join(packageRoot, 'binding.gyp'), { force: true });
