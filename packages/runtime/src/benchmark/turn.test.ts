@@ -18,8 +18,12 @@ test('a turn of a synthetic model: times are ordered and its weights are those o
     const milliseconds = await decodeMilliseconds(program, { generate: 8, rounds: 2 });
     expect(milliseconds).toBeGreaterThan(turn.nextToken.min / 20);
     expect(milliseconds).toBeLessThan(turn.firstToken.max * 20);
-    // The share is that of the medians, as far as two turns can differ.
-    expect(turn.fractionOfReadBandwidth.min).toBeLessThanOrEqual(turn.fractionOfReadBandwidth.max);
+    // The share of each turn lies between those of the extremes.
+    const { nextToken, readBandwidth, fractionOfReadBandwidth, bytesPerToken } = turn;
+    const share = (milliseconds: number, bandwidth: number): number =>
+      (bytesPerToken / milliseconds / bandwidth) * 1000;
+    expect(fractionOfReadBandwidth.min).toBeGreaterThan(share(nextToken.max, readBandwidth.max) * 0.999);
+    expect(fractionOfReadBandwidth.max).toBeLessThan(share(nextToken.min, readBandwidth.min) * 1.001);
   } finally {
     await program.dispose();
     weights[Symbol.dispose]();
