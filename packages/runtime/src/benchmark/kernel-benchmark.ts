@@ -75,7 +75,7 @@ export async function benchmarkKernels(options: KernelBenchmarkOptions): Promise
   setThreadCount(options.threads);
   try {
     return {
-      ...{ machine: { isa: info.isa, features: info.features, threads: options.threads } },
+      machine: { isa: info.isa, features: info.features, threads: options.threads },
       results: await all(),
     };
   } finally {
@@ -104,27 +104,6 @@ interface Limits {
   readonly peak: number;
 }
 
-/** The better of two probes, around the work: a disturbance during one of them does not flatter the kernel. */
-async function withLimits(
-  isa: string,
-  kind: 'int8' | 'f32' | 'bf16',
-  threads: number,
-  work: (limits: () => Promise<Limits>) => Promise<void>,
-): Promise<void> {
-  const probe = async (): Promise<Limits> => ({
-    readBandwidth: await probeReadBandwidth({ threads, bytes: 2 ** 28 }),
-    peak: await probePeak({ isa, kind, threads }),
-  });
-  const first = await probe();
-  await work(async () => {
-    const second = await probe();
-    return {
-      readBandwidth: Math.max(first.readBandwidth, second.readBandwidth),
-      peak: Math.max(first.peak, second.peak),
-    };
-  });
-}
-
 type Timed = Omit<
   KernelMeasurement,
   keyof Limits | 'fractionOfReadBandwidth' | 'fractionOfPeak' | 'limit' | 'fractionOfLimit'
@@ -143,35 +122,48 @@ function judge(timed: Timed, limits: Limits): KernelMeasurement {
   };
 }
 
+/**
+ * What `time` measures, judged by the better of two probes around it: a disturbance during one of them does not flatter the
+ * kernel.
+ */
+async function judged(
+  isa: string,
+  kind: 'int8' | 'f32' | 'bf16',
+  threads: number,
+  time: () => readonly Timed[] | Promise<readonly Timed[]>,
+): Promise<KernelMeasurement[]> {
+  const probe = async (): Promise<Limits> => ({
+    readBandwidth: await probeReadBandwidth({ threads, bytes: 2 ** 28 }),
+    peak: await probePeak({ isa, kind, threads }),
+  });
+  const before = await probe();
+  const timed = await time();
+  const after = await probe();
+  const limits = {
+    readBandwidth: Math.max(before.readBandwidth, after.readBandwidth),
+    peak: Math.max(before.peak, after.peak),
+  };
+  return timed.map((item) => judge(item, limits));
+}
+
 async function matmulResults(
   { isa, shape, weight, compute, rows }: MatmulCase,
   threads: number,
   { seconds, repeats, workingSet }: typeof quick,
 ): Promise<KernelMeasurement[]> {
   using timer = new MatmulTimer(weight, workingSet);
-  const timed: Timed[] = [];
-  let limits: Limits | undefined;
-  await withLimits(isa, compute, threads, async (probeAgain) => {
-    for (const count of rows) {
+  const { format, groupSize = null } = weight;
+  return await judged(isa, compute, threads, () =>
+    rows.map((count) => {
       const timing = timer.time({ rows: count, compute, isa, threads, seconds, repeats });
       const { kernel } = describeKernels(weight, { compute, isa, rows: [count] })[0]!;
-      timed.push({
-        ...{
-          family: 'matmul',
-          isa,
-          kernel,
-          shape,
-          format: weight.format,
-          groupSize: weight.groupSize ?? null,
-          compute,
-        },
+      return {
+        ...({ family: 'matmul', isa, kernel, shape, format, groupSize, compute } as const),
         ...{ rows: count, context: null, seconds: spread(timing.seconds) },
         ...{ bytes: timing.weightBytes, operations: timing.operations },
-      });
-    }
-    limits = await probeAgain();
-  });
-  return timed.map((item) => judge(item, limits!));
+      };
+    }),
+  );
 }
 
 function byContext(cases: readonly AttentionCase[]): AttentionCase[][] {
@@ -183,36 +175,24 @@ function byContext(cases: readonly AttentionCase[]): AttentionCase[][] {
   return [...groups.values()];
 }
 
-async function attentionResults(cases: readonly AttentionCase[], threads: number): Promise<KernelMeasurement[]> {
-  const timed: Timed[] = [];
-  let limits: Limits | undefined;
-  await withLimits(cases[0]!.isa, 'f32', threads, async (probeAgain) => {
-    for (const { isa, shape, context, queries, cacheType, ...sizes } of cases) {
-      const timing = timeAttention({
-        ...sizes,
-        tokens: context + queries,
-        queries,
-        cacheType,
-        threads,
-        isa,
-        repeats: 5,
-      });
-      timed.push({
-        ...{ family: 'attention', isa, kernel: 'attention', shape, format: cacheType, groupSize: null, compute: 'f32' },
-        ...{ rows: queries, context, seconds: spread(timing.seconds) },
+function attentionResults(cases: readonly AttentionCase[], threads: number): Promise<KernelMeasurement[]> {
+  return judged(cases[0]!.isa, 'f32', threads, () =>
+    cases.map(({ isa, shape, context, queries, cacheType, ...sizes }) => {
+      const tokens = context + queries;
+      const timing = timeAttention({ ...sizes, tokens, queries, cacheType, threads, isa, repeats: 5 });
+      return {
+        ...({ family: 'attention', isa, kernel: 'attention', shape, format: cacheType, groupSize: null } as const),
+        ...({ compute: 'f32', rows: queries, context, seconds: spread(timing.seconds) } as const),
         ...{ bytes: timing.cacheBytes, operations: 2 * timing.products },
-      });
-    }
-    limits = await probeAgain();
-  });
-  return timed.map((item) => judge(item, limits!));
+      };
+    }),
+  );
 }
 
-async function sgemmResults(sizes: readonly number[], threads: number): Promise<KernelMeasurement[]> {
-  const timed: Timed[] = [];
-  let limits: Limits | undefined;
+function sgemmResults(sizes: readonly number[], threads: number): Promise<KernelMeasurement[]> {
   const { isa } = cpuInfo();
-  await withLimits(isa, 'f32', threads, async (probeAgain) => {
+  return judged(isa, 'f32', threads, async () => {
+    const timed: Timed[] = [];
     for (const n of sizes) {
       const random = (): Float32Array => Float32Array.from({ length: n * n }, () => Math.random() - 0.5);
       const [a, b, c] = [random(), random(), new Float32Array(n * n)];
@@ -228,7 +208,6 @@ async function sgemmResults(sizes: readonly number[], threads: number): Promise<
         ...{ bytes: 3 * 4 * n * n, operations: 2 * n ** 3 },
       });
     }
-    limits = await probeAgain();
+    return timed;
   });
-  return timed.map((item) => judge(item, limits!));
 }
