@@ -48,13 +48,7 @@ export {
   type PackedFormat,
 } from './matrix.ts';
 export { describeKernels, type DescribeKernelsOptions, type KernelChoice } from './kernels.ts';
-export {
-  MatmulTimer,
-  timeMatmul,
-  type MatmulTimerOptions,
-  type MatmulTiming,
-  type TimeMatmulOptions,
-} from './time-matmul.ts';
+export { MatmulTimer, type MatmulTimerOptions, type MatmulTiming } from './time-matmul.ts';
 export { tuneKernels, type TuneKernelsOptions } from './tune-kernels.ts';
 export { readThresholds, thresholdsPath, type KernelThresholds } from './backend/stored-thresholds.ts';
 export { matmul, type ComputeType, type MatmulOptions } from './matmul.ts';

@@ -4,7 +4,7 @@ import { InvalidOptionError, ShapeMismatchError } from './errors.ts';
 import { Matrix, packedByteLength } from './matrix.ts';
 import { matmul } from './matmul.ts';
 import { packMatrix } from './packing.ts';
-import { timeMatmul } from './time-matmul.ts';
+import { MatmulTimer } from './time-matmul.ts';
 import { packedCase, randomGenerator } from './testing/random-matrix.ts';
 
 const tables = cpuInfo()
@@ -77,7 +77,8 @@ test.each(tables.flatMap((isa) => narrow.map((kind) => ({ isa, ...kind }))))(
 
 test('timing runs the product so often and counts its work', () => {
   const weight = { format: 'int4-asym', rows: 64, columns: 128, groupSize: 32 } as const;
-  const { seconds, weightBytes, operations } = timeMatmul(weight, { rows: 3, repeats: 5, workingSet: 2 ** 16 });
+  using timer = new MatmulTimer(weight, 2 ** 16);
+  const { seconds, weightBytes, operations } = timer.time({ rows: 3, repeats: 5 });
   expect(seconds).toHaveLength(5);
   expect(seconds.every((value, i) => value > 0 && value >= (seconds[i - 1] ?? 0))).toBe(true);
   expect([weightBytes, operations]).toEqual([packedByteLength(weight), 2 * 3 * 64 * 128]);

@@ -20,11 +20,6 @@ export interface MatmulTimerOptions {
   readonly seconds?: number;
 }
 
-export interface TimeMatmulOptions extends MatmulTimerOptions {
-  /** Copies of the weight are taken in turn until they fill so many bytes, far more than the caches. Default 1 GiB. */
-  readonly workingSet?: number;
-}
-
 export interface MatmulTiming {
   /** Of each product, preparation of the activations included, the fastest first. */
   readonly seconds: readonly number[];
@@ -77,13 +72,6 @@ export class MatmulTimer implements Disposable {
     for (const matrix of this.#matrices) matrix[Symbol.dispose]();
     this.#storage[Symbol.dispose]();
   }
-}
-
-/** Times products with a random weight by itself: for benchmarks. */
-export function timeMatmul(weight: MatrixDescription, options: TimeMatmulOptions): MatmulTiming {
-  const { workingSet = 2 ** 30, ...rest } = options;
-  using timer = new MatmulTimer(weight, workingSet);
-  return timer.time(rest);
 }
 
 /** Of any format: every 16-bit or 32-bit number among them is finite. */
