@@ -1,7 +1,6 @@
-import { checkOptions, packedByteLength, type MatrixDescription } from '@llm/tensor';
+import { cacheFolder, checkOptions, packedByteLength, type MatrixDescription } from '@llm/tensor';
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, realpathSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 import type { CheckpointFormat, PrepareOptions, TensorInfo, WeightConversion } from './checkpoint.ts';
@@ -43,7 +42,7 @@ export async function cachedWeights(
   options: PrepareOptions,
 ): Promise<WeightSource> {
   checkOptions(cache, ['folder', 'maxBytes'], 'cache');
-  const { maxBytes = weightCacheDefaults.maxBytes, folder = defaultFolder() } = cache;
+  const { maxBytes = weightCacheDefaults.maxBytes, folder = join(cacheFolder(), 'weights') } = cache;
   const tensors = [...weights.tensors.values()].filter((tensor) => isLaidOutAnew(weights, tensor));
   if (tensors.length === 0) return weights;
   const base = join(folder, keyOf(path));
@@ -203,10 +202,4 @@ function makeRoom(folder: string, bytes: number): void {
     // Whoever has it mapped keeps it.
     for (const ending of [NOTE, WEIGHTS]) rmSync(`${model.base}${ending}`, { force: true });
   }
-}
-
-function defaultFolder(): string {
-  const { LLM_CACHE, XDG_CACHE_HOME } = process.env;
-  const caches = XDG_CACHE_HOME === undefined || XDG_CACHE_HOME === '' ? join(homedir(), '.cache') : XDG_CACHE_HOME;
-  return join(LLM_CACHE === undefined || LLM_CACHE === '' ? join(caches, 'llm') : LLM_CACHE, 'weights');
 }

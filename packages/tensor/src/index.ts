@@ -50,6 +50,7 @@ export {
 export { describeKernels, type DescribeKernelsOptions, type KernelChoice } from './kernels.ts';
 export { MatmulTimer, type MatmulTimerOptions, type MatmulTiming } from './time-matmul.ts';
 export { tuneKernels, type TuneKernelsOptions } from './tune-kernels.ts';
+export { cacheFolder } from './backend/cache-folder.ts';
 export { readThresholds, thresholdsPath, type KernelThresholds } from './backend/stored-thresholds.ts';
 export { matmul, type ComputeType, type MatmulOptions } from './matmul.ts';
 export {

@@ -21,7 +21,7 @@ export function threadPlan(): ThreadPlan {
 export async function measureThreads(): Promise<MeasuredThreads> {
   const plan = threadPlan();
   const measured = await tryThreads(plan.threads, availableParallelism());
-  await writeThreads(threadsFile(), plan, measured);
+  writeThreads(threadsFile(), plan, measured);
   return measured;
 }
 

@@ -41,10 +41,10 @@ describe('the file', () => {
     rmSync(folder, { recursive: true });
   });
 
-  test('gives back what was measured, on the same machine only', async () => {
+  test('gives back what was measured, on the same machine only', () => {
     const path = join(folder, 'new/threads.json');
     expect(readThreads(path, plan)).toBeUndefined();
-    expect(await writeThreads(path, plan, { prefill: 4, decode: 2 })).toBe(true);
+    expect(writeThreads(path, plan, { prefill: 4, decode: 2 })).toBe(true);
     expect(readThreads(path, plan)).toEqual({ prefill: 4, decode: 2 });
     expect(readThreads(path, { ...plan, reasons: ['Its control group allows 2 CPUs of time.'] })).toBeUndefined();
   });
@@ -58,9 +58,9 @@ describe('the file', () => {
     },
   );
 
-  test('where nothing can be written nothing is thrown', async () => {
+  test('where nothing can be written nothing is thrown', () => {
     writeFileSync(join(folder, 'a-file'), '');
-    expect(await writeThreads(join(folder, 'a-file/threads.json'), plan, { prefill: 1, decode: 1 })).toBe(false);
+    expect(writeThreads(join(folder, 'a-file/threads.json'), plan, { prefill: 1, decode: 1 })).toBe(false);
   });
 
   test('is in the cache of the user', () => {

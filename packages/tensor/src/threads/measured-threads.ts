@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { thresholdsPath } from '../backend/stored-thresholds.ts';
+import { join } from 'node:path';
+import { cacheFolder } from '../backend/cache-folder.ts';
+import { readMachineFile, writeMachineFile } from '../backend/machine-file.ts';
 import { cpuInfo } from '../cpu.ts';
 import { probePeak, probeReadBandwidth } from '../probe.ts';
 import type { ThreadPlan } from './thread-plan.ts';
@@ -21,7 +20,7 @@ const worthwhile = 1.03;
 const measuredBytes = 2 ** 28;
 
 /** The speeds that decide, by the probes of `llm bench`. */
-export const probes: Readonly<Record<keyof MeasuredThreads, Speed>> = {
+const probes: Readonly<Record<keyof MeasuredThreads, Speed>> = {
   prefill: (threads) => probePeak({ kind: 'int8', threads }),
   decode: (threads) => probeReadBandwidth({ threads, bytes: measuredBytes }),
 };
@@ -47,40 +46,29 @@ export async function tryThreads(
   return { prefill: await fastest(speeds.prefill), decode: await fastest(speeds.decode) };
 }
 
-/** `threads.json`, beside what else is kept about this machine. */
-export function threadsFile(environment: Readonly<Record<string, string | undefined>> = process.env): string {
-  return join(dirname(thresholdsPath(environment)), 'threads.json');
+/** `threads.json` in {@link cacheFolder}. */
+export function threadsFile(environment?: Readonly<Record<string, string | undefined>>): string {
+  return join(cacheFolder(environment), 'threads.json');
 }
 
 /** What was measured on this machine, under the same limits; undefined if nothing was. */
 export function readThreads(path: string, plan: ThreadPlan): MeasuredThreads | undefined {
-  try {
-    const { machine, prefill, decode } = JSON.parse(readFileSync(path, 'utf8')) as Partial<SavedThreads>;
-    const valid = [prefill, decode].every(
-      (count) => Number.isInteger(count) && Number(count) >= 1 && Number(count) <= 1024,
-    );
-    return valid && machine === machineOf(plan) ? { prefill: Number(prefill), decode: Number(decode) } : undefined;
-  } catch {
-    return undefined;
-  }
+  const { prefill, decode } = readMachineFile(path, () => machineOf(plan)) ?? {};
+  return isCount(prefill) && isCount(decode) ? { prefill, decode } : undefined;
+}
+
+function isCount(threads: unknown): threads is number {
+  return Number.isInteger(threads) && Number(threads) >= 1 && Number(threads) <= 1024;
 }
 
 /** False where it cannot be written, as in a container without a home: then it is measured again another time. */
-export async function writeThreads(path: string, plan: ThreadPlan, threads: MeasuredThreads): Promise<boolean> {
-  const saved: SavedThreads = { machine: machineOf(plan), ...threads };
+export function writeThreads(path: string, plan: ThreadPlan, threads: MeasuredThreads): boolean {
   try {
-    await mkdir(dirname(path), { recursive: true });
-    const part = `${path}.${String(process.pid)}`;
-    await writeFile(part, JSON.stringify(saved));
-    await rename(part, path);
+    writeMachineFile(path, machineOf(plan), threads);
     return true;
   } catch {
     return false;
   }
-}
-
-interface SavedThreads extends MeasuredThreads {
-  readonly machine: string;
 }
 
 /** The processor and the limits that the plan found: another of them makes a measurement worthless. */
