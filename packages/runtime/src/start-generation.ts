@@ -1,5 +1,5 @@
 import type { StreamingDecoder } from '@llm/models';
-import type { Grammar, SamplingOptions, Sequence } from '@llm/tensor';
+import { samplingOptionNames, type Grammar, type SamplingOptions, type Sequence } from '@llm/tensor';
 
 import { Generation, type Answer } from './generation.ts';
 import type { LoadedModel } from './load.ts';
@@ -24,21 +24,9 @@ export function grammarOf({ forms, checkpoint }: LoadedModel, options: GenerateO
   return forms.grammarOf(options, options.stopTokens ?? checkpoint.eosTokenIds);
 }
 
-const samplingOptions: Record<keyof SamplingOptions, true> = {
-  temperature: true,
-  topK: true,
-  topP: true,
-  minP: true,
-  repetitionPenalty: true,
-  presencePenalty: true,
-  frequencyPenalty: true,
-  seed: true,
-  logitBias: true,
-};
-
 /** The engine draws by default; {@link GenerateOptions} say that the likeliest token is taken. */
 function samplingOf(options: GenerateOptions): SamplingOptions {
-  const given = Object.entries(options).filter(([name]) => Object.hasOwn(samplingOptions, name));
+  const given = Object.entries(options).filter(([name]) => samplingOptionNames.includes(name));
   return { temperature: 0, ...(Object.fromEntries(given) as SamplingOptions) };
 }
 

@@ -115,17 +115,19 @@ const generateOptionNames = [
   'contextShift',
   'speculation',
 ];
-const samplingOptionNames = [
-  'temperature',
-  'topK',
-  'topP',
-  'minP',
-  'repetitionPenalty',
-  'presencePenalty',
-  'frequencyPenalty',
-  'seed',
-  'logitBias',
-];
+
+/** All of {@link SamplingOptions}. */
+export const samplingOptionNames: readonly string[] = Object.keys({
+  temperature: true,
+  topK: true,
+  topP: true,
+  minP: true,
+  repetitionPenalty: true,
+  presencePenalty: true,
+  frequencyPenalty: true,
+  seed: true,
+  logitBias: true,
+} satisfies Record<keyof SamplingOptions, true>);
 
 /** @internal */
 export function nativeGenerateOptions(options: GenerateOptions): NativeGenerateOptions {

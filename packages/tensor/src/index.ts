@@ -143,7 +143,14 @@ export {
   type ProgramStats,
 } from './program.ts';
 export type { Sequence } from './sequence.ts';
-export type { GenerateOptions, GenerationFinish, GenerationHandle, SamplingOptions, TokenBatch } from './generation.ts';
+export {
+  samplingOptionNames,
+  type GenerateOptions,
+  type GenerationFinish,
+  type GenerationHandle,
+  type SamplingOptions,
+  type TokenBatch,
+} from './generation.ts';
 export {
   ContextOverflowError,
   NonFiniteLogitsError,

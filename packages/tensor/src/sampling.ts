@@ -2,7 +2,7 @@ import { backend } from './backend/load.ts';
 import { translateErrors } from './backend/translate-errors.ts';
 import { kernelsFor } from './cpu.ts';
 import { InvalidArgumentError, LlmError } from './errors.ts';
-import { nativeSamplingOptions, type SamplingOptions } from './generation.ts';
+import { nativeSamplingOptions, samplingOptionNames, type SamplingOptions } from './generation.ts';
 import { checkOptions } from './options.ts';
 import { NonFiniteLogitsError, NothingAllowedError } from './program-errors.ts';
 
@@ -37,7 +37,7 @@ export interface Sample {
 export function sampleToken(logits: Float32Array, options: SampleOptions = {}): Sample {
   const { history, promptTokens, draw = 0, allowed, topLogProbabilities = 0, isa, ...sampling } = options;
   if (logits.length === 0) throw new InvalidArgumentError('There are no logits to sample from.');
-  checkOptions(sampling, samplingNames, 'sampleToken()');
+  checkOptions(sampling, samplingOptionNames, 'sampleToken()');
   const past = history ?? new Int32Array(0);
   const native = nativeSamplingOptions(sampling);
   const sample = sampled(() =>
@@ -52,11 +52,6 @@ export function sampleToken(logits: Float32Array, options: SampleOptions = {}): 
     top: Array.from(sample.topTokens, (token, i) => ({ token, logProbability: sample.topLogProbabilities[i] ?? 0 })),
   };
 }
-
-const samplingNames = [
-  ...['temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'presencePenalty', 'frequencyPenalty', 'seed'],
-  'logitBias',
-];
 
 function sampled<Result>(call: () => Result): Result {
   try {
