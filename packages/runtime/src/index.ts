@@ -34,7 +34,7 @@ export {
   type KernelBenchmarkOptions,
   type KernelMeasurement,
 } from './benchmark/kernel-benchmark.ts';
-export { layerShapes, type KernelFilter } from './benchmark/kernel-cases.ts';
+export type { KernelFilter } from './benchmark/kernel-cases.ts';
 export {
   articleShapes,
   decodeMilliseconds,

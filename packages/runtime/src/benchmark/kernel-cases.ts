@@ -51,7 +51,7 @@ export interface KernelFilter {
 }
 
 /** Linear layers of published models. */
-export const layerShapes: Readonly<Record<string, { readonly rows: number; readonly columns: number }>> = {
+const layerShapes: Readonly<Record<string, { readonly rows: number; readonly columns: number }>> = {
   'llama-2-7b attention': { rows: 4096, columns: 4096 },
   'llama-2-7b up': { rows: 11008, columns: 4096 },
   'llama-2-7b down': { rows: 4096, columns: 11008 },
