@@ -23,7 +23,7 @@ export function awqLinears(parts: TensorParts, configuredGroupSize: number): Qua
     if (groupSize === undefined) parts.fail(scales, `has ${groups} groups for ${columns} inputs`);
     return {
       info: withShape(qweight, [rows, columns], 'AWQ 4 bit', `${stem}.weight`),
-      ...{ bits: 4, rows, columns, groupSize, symmetric: false },
+      ...{ bits: 4, rows, columns, groupSize },
       stored: {
         codes: { tensor: qweight, order: 'interleaved' },
         scales: { tensor: scales, byRow: false },

@@ -40,7 +40,7 @@ export function compressedLinears(
     if (gIdx && (gIdx.shape[0] !== columns || gIdx.dtype !== 'I32')) parts.fail(gIdx, `is not for ${columns} inputs`);
     return {
       info: withShape(packed, [rows, columns], `compressed ${bits} bit`, `${stem}.weight`),
-      ...{ bits, rows, columns, groupSize, symmetric: !zeros },
+      ...{ bits, rows, columns, groupSize },
       // Fields of 5, 6 and 7 bits, and those that leave bits over, are read one by one.
       stored:
         dense && [2, 3, 4, 8].includes(bits)

@@ -42,7 +42,7 @@ export function gptqLinears(parts: TensorParts, options: GptqOptions): Quantized
     const { perWord, added } = correction(options, bits);
     return {
       info: withShape(qweight, [rows, columns], `GPTQ ${bits} bit`, `${stem}.weight`),
-      ...{ bits, rows, columns, groupSize, symmetric: options.symmetric },
+      ...{ bits, rows, columns, groupSize },
       stored: {
         codes: { tensor: qweight, order: 'down' },
         scales: { tensor: scales, byRow: false },

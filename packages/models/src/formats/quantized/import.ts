@@ -23,17 +23,24 @@ import { readWords } from './tensor-parts.ts';
 /** The code of weight 0 of `int8`. */
 const INT8_ZERO = 128;
 
-/** The matrix that a linear becomes: the packed grid that holds its codes as they are, or float16. */
-export function describeLinear(linear: QuantizedLinear): MatrixDescription {
+/** What a linear becomes. */
+export type LinearDescription = PackedDescription | DenseDescription;
+
+interface DenseDescription extends MatrixDescription {
+  readonly format: 'f16';
+}
+
+/** The packed grid that holds the codes of a linear as they are, or float16. Looks at all zero points and groups. */
+export function describeLinear(linear: QuantizedLinear): LinearDescription {
   return packedDescription(linear) ?? { format: 'f16', rows: linear.rows, columns: linear.columns };
 }
 
 /** How a linear becomes the matrix of `describeLinear`. */
-export function importOfLinear(linear: QuantizedLinear): WeightImport {
-  const packed = packedDescription(linear);
+export function importOfLinear(linear: QuantizedLinear, description: LinearDescription): WeightImport {
   const { stored, info } = linear;
   const values = (): Iterable<Float32Array> => piecesOfLinear(linear);
-  const weight = { from: info.dtype, description: packed ?? describeLinear(linear), values };
+  const weight = { from: info.dtype, description, values };
+  const packed = description.format === 'f16' ? undefined : description;
   if (!stored) {
     const now = (): ImportedMatrix => fieldByField(linear, packed, values);
     return { ...weight, now, later: () => Promise.resolve(now()) };
@@ -80,7 +87,7 @@ function packedFormat(linear: QuantizedLinear): PackedFormat | undefined {
 function isSymmetric(linear: QuantizedLinear, { zeroPoints }: StoredFields): boolean {
   if (!zeroPoints) return true;
   const middle = 1 << (linear.bits - 1);
-  if (32 % linear.bits === 0 && !linear.symmetric) {
+  if (32 % linear.bits === 0) {
     const words = readWords(zeroPoints.tensor);
     const first = words[0] as number;
     if (words.some((word) => word !== first)) return false;

@@ -38,10 +38,8 @@ export interface StoredFields {
 export interface QuantizedLinear extends Pick<QuantizedCodes, 'bits' | 'rows' | 'columns' | 'groupSize'> {
   /** With the name and the shape of the weight, and the place of its codes. */
   readonly info: TensorInfo;
-  /** Undefined where fields are stored in a way that only `load` reads. */
+  /** Undefined where fields are stored in a way that only the methods below read. */
   readonly stored: StoredFields | undefined;
-  /** The file says that all zero points are the middle of the grid, whatever is stored. */
-  readonly symmetric: boolean;
   /** [rows × groups] */
   zeroPoints(): Uint16Array;
   /** [rows × groups] */

@@ -4,7 +4,7 @@ import type { CheckpointFormat, TensorInfo } from '../../checkpoint.ts';
 import { importLater, importNow } from '../../weight-import.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 import type { DenseWeights } from '../safetensors/weights.ts';
-import { describeLinear, importOfLinear } from './import.ts';
+import { describeLinear, importOfLinear, type LinearDescription } from './import.ts';
 import type { QuantizedLinear } from './linear.ts';
 import { piecesOfLinear, piecesOfMatrix } from './pieces.ts';
 
@@ -14,6 +14,7 @@ export class QuantizedWeights implements WeightSource {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly #dense: DenseWeights;
   readonly #linears: ReadonlyMap<string, QuantizedLinear>;
+  readonly #descriptions = new Map<QuantizedLinear, LinearDescription>();
 
   /** `parts`: names of the tensors that the linears are made of, which are no weights themselves. */
   constructor(
@@ -33,24 +34,24 @@ export class QuantizedWeights implements WeightSource {
 
   describe(tensor: TensorInfo): MatrixDescription {
     const linear = this.#linears.get(tensor.name);
-    return linear ? describeLinear(linear) : this.#dense.describe(tensor);
+    return linear ? this.#describe(linear) : this.#dense.describe(tensor);
   }
 
   matrix(tensor: TensorInfo): LoadedMatrix {
     const linear = this.#linears.get(tensor.name);
-    return linear ? importNow(importOfLinear(linear)) : this.#dense.matrix(tensor);
+    return linear ? importNow(importOfLinear(linear, this.#describe(linear))) : this.#dense.matrix(tensor);
   }
 
   load(tensor: TensorInfo): Promise<LoadedMatrix> {
     const linear = this.#linears.get(tensor.name);
-    return linear ? importLater(importOfLinear(linear)) : this.#dense.load(tensor);
+    return linear ? importLater(importOfLinear(linear, this.#describe(linear))) : this.#dense.load(tensor);
   }
 
   *values(tensor: TensorInfo): Iterable<Float32Array> {
     const linear = this.#linears.get(tensor.name);
     if (!linear) {
       yield* this.#dense.values(tensor);
-    } else if (describeLinear(linear).format !== 'f16' && linear.stored?.scales.tensor.dtype === 'F16') {
+    } else if (this.#describe(linear).format !== 'f16' && linear.stored?.scales.tensor.dtype === 'F16') {
       // The packed matrix has the very same values, and unpacks them natively.
       using matrix: Matrix = this.matrix(tensor).matrix;
       yield* piecesOfMatrix(matrix);
@@ -61,5 +62,12 @@ export class QuantizedWeights implements WeightSource {
 
   [Symbol.dispose](): void {
     this.#dense[Symbol.dispose]();
+  }
+
+  /** Found out once: loading asks several times, and every zero point is looked at. */
+  #describe(linear: QuantizedLinear): LinearDescription {
+    const description = this.#descriptions.get(linear) ?? describeLinear(linear);
+    this.#descriptions.set(linear, description);
+    return description;
   }
 }
