@@ -6,15 +6,13 @@ import { largestDifference } from '../../compare-matrix.ts';
 import { denseMatrix, halfMatrix } from '../../dense-matrix.ts';
 import { InvalidWeightError } from '../../errors.ts';
 import { elementCount } from '../../number-formats.ts';
+import { rowPieces } from '../../row-pieces.ts';
 import { storedTensor, type StoredFile } from '../../stored-file.ts';
 import { converted, importLater, importNow, type WeightImport } from '../../weight-import.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 import { dequantize } from './dequantize.ts';
 import type { GgufTensor } from './header.ts';
 import { ggufMatrix, isBlockType } from './imported-types.ts';
-
-/** Values are handed out in pieces of about so many. */
-const PIECE_VALUES = 1 << 20;
 
 const denseFormats: Readonly<Record<string, DenseFormat>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
@@ -73,9 +71,8 @@ export class GgufWeights implements WeightSource {
   *values(info: TensorInfo): Iterable<Float32Array> {
     const { tensor, offset } = this.#get(info);
     const rows = this.#rowCount(info);
-    const step = Math.max(1, Math.floor(PIECE_VALUES / (elementCount(tensor.shape) / rows)));
-    for (let row = 0; row < rows; row += step) {
-      const values = dequantize(tensor.type, this.#rows(info, row, Math.min(rows, row + step)));
+    for (const [begin, end] of rowPieces(rows, elementCount(tensor.shape) / rows)) {
+      const values = dequantize(tensor.type, this.#rows(info, begin, end));
       yield offset === 0 ? values : values.map((value) => value - offset);
     }
   }

@@ -3,6 +3,7 @@ import { Matrix, packedByteLength, type MatrixDescription, type MatrixFormat } f
 import type { TensorInfo } from '../../checkpoint.ts';
 import { CorruptFileError, InvalidWeightError } from '../../errors.ts';
 import { parseJson } from '../../read-file.ts';
+import { piecesOfMatrix } from '../../row-pieces.ts';
 import { withShape } from '../../stored-file.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 import type { DenseWeights } from '../safetensors/weights.ts';
@@ -12,8 +13,6 @@ export const PACKED_METADATA = 'llm.packed';
 
 /** Where packed bytes must start. */
 const ALIGNMENT = 64;
-/** Values are handed out in pieces of about so many. */
-const PIECE_VALUES = 1 << 20;
 
 const formats: readonly MatrixFormat[] = [
   ...(['int4-sym', 'int4-asym', 'int4-min', 'int4-two', 'int4-two-asym', 'int8'] as const),
@@ -67,8 +66,7 @@ export class PackedWeights implements WeightSource {
       return;
     }
     using matrix = this.matrix(tensor).matrix;
-    const step = Math.max(1, Math.floor(PIECE_VALUES / matrix.columns));
-    for (let row = 0; row < matrix.rows; row += step) yield matrix.toFloat32(row, Math.min(matrix.rows, row + step));
+    yield* piecesOfMatrix(matrix);
   }
 
   [Symbol.dispose](): void {

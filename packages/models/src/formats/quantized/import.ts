@@ -16,8 +16,7 @@ import {
 import { largestDifference } from '../../compare-matrix.ts';
 import { halfMatrix } from '../../dense-matrix.ts';
 import type { WeightImport } from '../../weight-import.ts';
-import { groupCount, loadCodes, type QuantizedLinear, type StoredFields } from './linear.ts';
-import { piecesOfLinear } from './pieces.ts';
+import { groupCount, loadCodes, piecesOfLinear, type QuantizedLinear, type StoredFields } from './linear.ts';
 import { readWords } from './tensor-parts.ts';
 
 /** The code of weight 0 of `int8`. */

@@ -1,6 +1,7 @@
 import type { FieldOrder } from '@llm/tensor';
 
 import type { TensorInfo } from '../../checkpoint.ts';
+import { rowPieces } from '../../row-pieces.ts';
 
 /** A weight of a linear on an integer grid: w[o][i] = scale[o][g] (code[o][i] - zero[o][g]), g the group of input i. */
 export interface QuantizedCodes {
@@ -79,4 +80,10 @@ export function dequantizeRows(linear: QuantizedCodes, begin: number, end: numbe
     }
   }
   return out;
+}
+
+/** The values of a stored linear, from plain arrays. */
+export function* piecesOfLinear(linear: QuantizedLinear): Iterable<Float32Array> {
+  const codes = loadCodes(linear);
+  for (const [begin, end] of rowPieces(linear.rows, linear.columns)) yield dequantizeRows(codes, begin, end);
 }

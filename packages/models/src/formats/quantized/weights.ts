@@ -1,12 +1,12 @@
 import type { Matrix, MatrixDescription } from '@llm/tensor';
 
 import type { CheckpointFormat, TensorInfo } from '../../checkpoint.ts';
+import { piecesOfMatrix } from '../../row-pieces.ts';
 import { importLater, importNow } from '../../weight-import.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 import type { DenseWeights } from '../safetensors/weights.ts';
 import { describeLinear, importOfLinear, type LinearDescription } from './import.ts';
-import type { QuantizedLinear } from './linear.ts';
-import { piecesOfLinear, piecesOfMatrix } from './pieces.ts';
+import { piecesOfLinear, type QuantizedLinear } from './linear.ts';
 
 /** Weights of another quantizer's checkpoint: linears on integer grids, and everything else dense. */
 export class QuantizedWeights implements WeightSource {
