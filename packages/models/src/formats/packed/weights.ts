@@ -88,7 +88,7 @@ export class PackedWeights implements WeightSource {
       format: known,
       rows: rows as number,
       columns: columns as number,
-      ...(groupSize === undefined ? {} : { groupSize: groupSize as number }),
+      groupSize: (groupSize ?? columns) as number,
     };
     const needed = packedByteLength(description);
     if (tensor.dtype !== 'U8' || tensor.byteLength !== needed) {

@@ -62,7 +62,7 @@ function packedDescription(linear: QuantizedLinear): PackedDescription | undefin
   const { rows, columns, groupSize } = linear;
   const sound = groupSize >= columns || (groupSize % 8 === 0 && groupSize <= 1024);
   const format = sound && !linear.groupOf() ? packedFormat(linear) : undefined;
-  return format && { format, rows, columns, ...(groupSize < columns && { groupSize }) };
+  return format && { format, rows, columns, groupSize: Math.min(groupSize, columns) };
 }
 
 function packedFormat(linear: QuantizedLinear): PackedFormat | undefined {

@@ -92,6 +92,20 @@ test('streams of fields: as the formats define them, and back', () => {
   );
 });
 
+test('one group for a whole row is announced, and kept in a cache, as any other', async () => {
+  using checkpoint = await open(
+    { quant_method: 'gptq', bits: 4, group_size: -1, sym: false, checkpoint_format: 'gptq_v2' },
+    encodeGptq(linear(4, 32, 64, 64)),
+  );
+  const announced = checkpoint.describe(weight);
+  expect(announced).toEqual({ format: 'int4-asym', rows: 32, columns: 64, groupSize: 64 });
+  const matrix = checkpoint.matrix(weight);
+  expect(checkpoint.describe(weight)).toEqual(announced);
+  using kept = await openCheckpoint(folder, { cache: { folder: join(folder, 'cache') } });
+  expect(kept.describe(weight)).toEqual(announced);
+  expect(kept.matrix(weight).bytes()).toEqual(matrix.bytes());
+});
+
 test.each([2, 3, 4, 8])('GPTQ with %i bits', async (bits) => {
   const made = linear(bits, 32, 64, 32);
   using checkpoint = await open(
