@@ -1,9 +1,10 @@
 import { cacheFolder, checkOptions, packedByteLength, type MatrixDescription } from '@llm/tensor';
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, realpathSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, realpathSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { CheckpointFormat, PrepareOptions, TensorInfo, WeightConversion } from './checkpoint.ts';
+import { writeAtomically } from './formats/atomic-file.ts';
 import { PACKED_METADATA, PackedWeights } from './formats/packed/weights.ts';
 import { readSafetensorsHeader } from './formats/safetensors/header.ts';
 import { DenseWeights } from './formats/safetensors/weights.ts';
@@ -66,9 +67,8 @@ export async function cachedWeights(
     if (error instanceof UnannouncedFormat) return weights;
     throw error;
   }
-  const note = `${base}.${randomUUID()}`;
-  writeFileSync(note, JSON.stringify({ source: path, conversions }));
-  renameSync(note, `${base}${NOTE}`);
+  const note = new TextEncoder().encode(JSON.stringify({ source: path, conversions }));
+  await writeAtomically(`${base}${NOTE}`, (file) => file.write(note));
   return openKept(base, weights) ?? weights;
 }
 
@@ -191,8 +191,9 @@ function makeRoom(folder: string, bytes: number): void {
     .filter((name) => name.endsWith(NOTE))
     .map((name) => {
       const base = join(folder, name.slice(0, -NOTE.length));
-      const weights = statSync(`${base}${WEIGHTS}`, { throwIfNoEntry: false });
-      return { base, bytes: weights?.size ?? 0, used: statSync(`${base}${NOTE}`).mtimeMs };
+      // Another process may remove them meanwhile.
+      const [weights, note] = [WEIGHTS, NOTE].map((end) => statSync(`${base}${end}`, { throwIfNoEntry: false }));
+      return { base, bytes: weights?.size ?? 0, used: note?.mtimeMs ?? 0 };
     })
     .sort((a, b) => b.used - a.used);
   let left = bytes;
