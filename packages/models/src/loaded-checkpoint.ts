@@ -10,7 +10,7 @@ import { HuggingFaceTokenizer } from './tokenizer/hugging-face-tokenizer.ts';
 import type { TokenizerJson } from './tokenizer/tokenizer-json.ts';
 import type { Tokenizer } from './tokenizer/tokenizer.ts';
 import { cachedWeights, type WeightCacheOptions } from './weight-cache.ts';
-import { isLaidOutAnew, type LoadedMatrix, type WeightSource } from './weight-source.ts';
+import type { LoadedMatrix, WeightSource } from './weight-source.ts';
 
 /** What the openers of the formats find out about a checkpoint. */
 export interface CheckpointParts {
@@ -95,7 +95,7 @@ export class LoadedCheckpoint implements Checkpoint {
     checkOptions(options, ['signal', 'onProgress'], 'prepare()');
     const all = names ? [...names].map((name) => this.#getMatrix(name)) : this.#allMatrices();
     const tensors = [...new Set(all)].filter(
-      (tensor) => !this.#matrices.has(tensor.name) && isLaidOutAnew(this.#weights, tensor),
+      (tensor) => !this.#matrices.has(tensor.name) && this.#weights.isLaidOutAnew(tensor),
     );
     const total = tensors.length;
     for (const [done, tensor] of tensors.entries()) {

@@ -94,6 +94,20 @@ test('the oldest model gives way, and one without room is not kept', async () =>
   expect(after).not.toEqual(before);
 });
 
+test('weights that lie turned around are made ahead, and kept', async () => {
+  const gpt2 = join(import.meta.dirname, '../fixtures/gpt2');
+  const name = 'transformer.h.0.mlp.c_fc.weight';
+  using plain = await openCheckpoint(gpt2);
+  const totals = new Set<number>();
+  await plain.prepare([name], { onProgress: ({ total }) => totals.add(total) });
+  expect(totals).toEqual(new Set([1]));
+  const folder = cacheFolder();
+  using kept = await openCheckpoint(gpt2, { cache: { folder } });
+  expect(readdirSync(folder)).toHaveLength(2);
+  expect(kept.describe(name)).toEqual(plain.describe(name));
+  expect(kept.matrix(name).bytes()).toEqual(plain.matrix(name).bytes());
+});
+
 test('a model whose weights are used as they lie needs no cache', async () => {
   const folder = cacheFolder();
   using checkpoint = await openCheckpoint(demoModel(), { cache: { folder } });

@@ -9,9 +9,10 @@ import { PACKED_METADATA, PackedWeights } from './formats/packed/weights.ts';
 import { readSafetensorsHeader } from './formats/safetensors/header.ts';
 import { DenseWeights } from './formats/safetensors/weights.ts';
 import { writeSafetensors, type SafetensorsEntry } from './formats/safetensors/write.ts';
+import type { ElementType } from './number-formats.ts';
 import { readJsonObject } from './read-file.ts';
 import { StoredFile, storedTensor } from './stored-file.ts';
-import { isLaidOutAnew, type LoadedMatrix, type WeightSource } from './weight-source.ts';
+import type { LoadedMatrix, WeightSource } from './weight-source.ts';
 
 /** Where weights that were laid out anew are kept. */
 export interface WeightCacheOptions {
@@ -44,7 +45,9 @@ export async function cachedWeights(
 ): Promise<WeightSource> {
   checkOptions(cache, ['folder', 'maxBytes'], 'cache');
   const { maxBytes = weightCacheDefaults.maxBytes, folder = join(cacheFolder(), 'weights') } = cache;
-  const tensors = [...weights.tensors.values()].filter((tensor) => isLaidOutAnew(weights, tensor));
+  const tensors = [...weights.tensors.values()].filter(
+    (tensor) => tensor.shape.length === 2 && weights.isLaidOutAnew(tensor),
+  );
   if (tensors.length === 0) return weights;
   const base = join(folder, keyOf(path));
   const kept = openKept(base, weights);
@@ -86,7 +89,7 @@ function entryOf(
   return {
     name,
     ...(groupSize === undefined
-      ? { dtype: format === 'bf16' ? 'BF16' : 'F16', shape }
+      ? { dtype: format.toUpperCase() as ElementType, shape }
       : { dtype: 'U8', shape: [packedByteLength(description)] }),
     async data() {
       const { matrix, conversion } = await weights.load(tensor);
@@ -143,6 +146,10 @@ class CachedWeights implements WeightSource {
   describe(tensor: TensorInfo): MatrixDescription {
     const kept = this.#kept.tensors.get(tensor.name);
     return kept ? this.#kept.describe(kept) : this.#weights.describe(tensor);
+  }
+
+  isLaidOutAnew(tensor: TensorInfo): boolean {
+    return !this.#kept.tensors.has(tensor.name) && this.#weights.isLaidOutAnew(tensor);
   }
 
   matrix(tensor: TensorInfo): LoadedMatrix {

@@ -58,6 +58,11 @@ export class GgufWeights implements WeightSource {
     return isBlockType(type) && offset === 0 ? ggufMatrix(type, rows, columns) : { format: 'f16', rows, columns };
   }
 
+  isLaidOutAnew(info: TensorInfo): boolean {
+    const { tensor, rowOrder, offset } = this.#get(info);
+    return rowOrder !== undefined || offset !== 0 || denseFormats[tensor.type.name] === undefined;
+  }
+
   matrix(info: TensorInfo): LoadedMatrix {
     const weight = this.#import(info);
     return weight ? importNow(weight) : this.#dense(info);

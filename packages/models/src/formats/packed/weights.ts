@@ -50,6 +50,10 @@ export class PackedWeights implements WeightSource {
     return this.#packed.get(tensor.name) ?? this.#dense.describe(tensor);
   }
 
+  isLaidOutAnew(tensor: TensorInfo): boolean {
+    return this.#dense.isLaidOutAnew(tensor);
+  }
+
   matrix(tensor: TensorInfo): LoadedMatrix {
     const description = this.#packed.get(tensor.name);
     if (!description) return this.#dense.matrix(tensor);

@@ -92,10 +92,10 @@ test('streams of fields: as the formats define them, and back', () => {
   );
 });
 
-test('one group for a whole row is announced, and kept in a cache, as any other', async () => {
+test('one group for a whole row is announced, and kept in a cache beside integers, as any other', async () => {
   using checkpoint = await open(
     { quant_method: 'gptq', bits: 4, group_size: -1, sym: false, checkpoint_format: 'gptq_v2' },
-    encodeGptq(linear(4, 32, 64, 64)),
+    [...encodeGptq(linear(4, 32, 64, 64)), part('ids', 'I32', [1, 16], new Array<number>(16).fill(3))],
   );
   const announced = checkpoint.describe(weight);
   expect(announced).toEqual({ format: 'int4-asym', rows: 32, columns: 64, groupSize: 64 });

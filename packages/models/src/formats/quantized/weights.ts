@@ -37,6 +37,10 @@ export class QuantizedWeights implements WeightSource {
     return linear ? this.#describe(linear) : this.#dense.describe(tensor);
   }
 
+  isLaidOutAnew(tensor: TensorInfo): boolean {
+    return this.#linears.has(tensor.name) || this.#dense.isLaidOutAnew(tensor);
+  }
+
   matrix(tensor: TensorInfo): LoadedMatrix {
     const linear = this.#linears.get(tensor.name);
     return linear ? importNow(importOfLinear(linear, this.#describe(linear))) : this.#dense.matrix(tensor);

@@ -44,6 +44,10 @@ export class DenseWeights implements WeightSource {
     return { format, rows, columns };
   }
 
+  isLaidOutAnew(tensor: TensorInfo): boolean {
+    return this.#transposed.has(tensor.name);
+  }
+
   matrix(tensor: TensorInfo): LoadedMatrix {
     const description = this.describe(tensor);
     if (!this.#transposed.has(tensor.name)) {
