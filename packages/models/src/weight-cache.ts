@@ -16,7 +16,7 @@ import type { LoadedMatrix, WeightSource } from './weight-source.ts';
 
 /** Where weights that were laid out anew are kept. */
 export interface WeightCacheOptions {
-  /** Default: `weights` in `LLM_CACHE`, or in `llm` of the user's folder for caches (`XDG_CACHE_HOME`, `~/.cache`). */
+  /** Default: `weights` in {@link cacheFolder}. */
   readonly folder?: string;
   /** The models used longest ago are removed until all take no more; a model larger than this is not kept. Default 64 GiB. */
   readonly maxBytes?: number;
