@@ -251,7 +251,8 @@ async function readAll(path, fileBytes) {
       const allowed = checkpoint.conversions.get(name)?.largestError ?? 0;
       const found = matrix.toFloat32();
       const worst = values.findIndex(
-        (value, i) => Math.abs(value - found[i]) > allowed + Math.abs(value) * 2 ** -22 && Number.isFinite(value),
+        // Not the other way round: a NaN in place of a value is further away than anything.
+        (value, i) => Number.isFinite(value) && !(Math.abs(value - found[i]) <= allowed + Math.abs(value) * 2 ** -22),
       );
       if (worst >= 0)
         throw new WrongModel(`${name}[${worst}] is ${found[worst]}, not ${values[worst]} within ${allowed}`);
