@@ -3,7 +3,9 @@
 //   - name no sources for tests (the condition @llm/source) and carry no source maps without sources;
 //   - hold one platform's binary each: @llm/tensor has the others as optional dependencies and itself only WebAssembly;
 //   - install without compiling anything, also by yarn 1;
-//   - have what loads slowly or is large (emnapi, zod) inside, in one file each.
+//   - have what loads slowly or is large (emnapi, zod) inside, in one file each;
+//   - have their own modules in one file, with a file more for each group of them that is imported only when it is needed:
+//     importing some two hundred files took two thirds of the time of importing @llm/runtime.
 //   node tools/release/stage.mjs [--all-platforms]     --all-platforms: a missing binary is an error, as for a release
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -35,6 +37,7 @@ for (const name of names) {
 }
 await bundleDependencies(join(out, 'packages/tensor'), ['@emnapi/core', '@emnapi/runtime']);
 await bundleDependencies(join(out, 'packages/models'), ['zod']);
+for (const name of names) await joinModules(join(out, 'packages', name));
 for (const platform of binaries) stagePlatform(platform);
 console.log(
   `stage: ${names.length} packages and ${binaries.length} platforms in dist` +
@@ -137,4 +140,20 @@ async function bundleDependencies(folder, names) {
   const { dependencies, ...manifest } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   const kept = Object.fromEntries(Object.entries(dependencies).filter(([name]) => !names.includes(name)));
   writeManifest(folder, { ...manifest, dependencies: kept });
+}
+
+/** Replaces the modules in dist by what esbuild makes of them; declarations, other packages and the browser's bundle stay. */
+async function joinModules(folder) {
+  const dist = join(folder, 'dist');
+  const modules = readdirSync(dist, { recursive: true })
+    .filter((file) => file.endsWith('.js') && !/^(third-party|browser)[\\/]/.test(file))
+    .map((file) => join(dist, file));
+  const { outputFiles } = await build({
+    entryPoints: modules.filter((file) => dirname(file) === dist && /[\\/](index|main)\.js$/.test(file)),
+    outdir: dist,
+    ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20', write: false },
+    ...{ packages: 'external', external: [join(dist, 'third-party/*')], legalComments: 'inline' },
+  });
+  for (const file of modules) rmSync(file);
+  for (const { path, text } of outputFiles) writeFileSync(path, text);
 }

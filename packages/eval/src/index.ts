@@ -15,7 +15,7 @@ export { meanOf, pairedDifference, perplexityOf, ratioOf, type Estimate, type Pa
 export { modelScorer } from './model-scorer.ts';
 export type { Scorer, TokenScores } from './scorer.ts';
 export { readRows } from './datasets/read-rows.ts';
-export { sampleData } from './datasets/sample-data.ts';
+export { sampleData } from './sample-data.ts';
 export { taskNamed, tasks } from './tasks/registry.ts';
 export type { Answer, DocumentScores, Metric, MetricKind, Request, Row, Task } from './tasks/task.ts';
 export { detokenize, wikitextPages } from './tasks/wikitext.ts';

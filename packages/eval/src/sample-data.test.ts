@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { Model } from '@llm/runtime';
-import { demoModel } from '../../../../tools/test/shared-data.mjs';
-import { evaluate } from '../evaluate.ts';
-import { modelScorer } from '../model-scorer.ts';
-import { taskNamed, tasks } from '../tasks/registry.ts';
-import { readRows } from './read-rows.ts';
+import { demoModel } from '../../../tools/test/shared-data.mjs';
+import { evaluate } from './evaluate.ts';
+import { modelScorer } from './model-scorer.ts';
+import { taskNamed, tasks } from './tasks/registry.ts';
+import { readRows } from './datasets/read-rows.ts';
 import { sampleData } from './sample-data.ts';
 
 const documents: Readonly<Record<string, number>> = {
