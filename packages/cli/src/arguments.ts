@@ -1,3 +1,4 @@
+import { linearComputes, type LinearCompute } from '@llm/tensor';
 import { InvalidArgumentError, type Command, type Option } from 'commander';
 import { Option as CommandOption } from 'commander';
 import { readText } from './read-text.ts';
@@ -57,7 +58,7 @@ export function commonOptions(command: Command): Command {
 export interface ModelOptions extends CommonOptions {
   readonly threads?: number;
   readonly context?: number;
-  readonly compute?: 'int8' | 'f32';
+  readonly compute?: LinearCompute;
   readonly weights?: 'as-is' | 'int4';
   readonly groupSize?: number;
   readonly kvCache?: 'f32' | 'f16' | 'bf16' | 'int8';
@@ -68,7 +69,9 @@ export function modelOptions(command: Command): Command {
   return commonOptions(command)
     .option('-t, --threads <n>', 'threads (default: as many as the machine gives this process)', wholeNumber(1, 1024))
     .option('-c, --context <tokens>', 'context length (default: the model’s own, at most 4096)', wholeNumber(8))
-    .addOption(choice('--compute <type>', 'arithmetic of the linears', ['int8', 'f32']))
+    .addOption(
+      choice('--compute <type>', 'arithmetic of all linears (default: as the model says, else int8)', linearComputes),
+    )
     .addOption(choice('--weights <kind>', 'int4 quantizes while loading', ['as-is', 'int4']))
     .option('--group-size <n>', 'weights under one scale, for --weights int4 (default: 32)', groupSize)
     .addOption(choice('--kv-cache <type>', 'type of the key and value cache', ['f32', 'f16', 'bf16', 'int8']));

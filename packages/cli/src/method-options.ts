@@ -6,6 +6,7 @@ import {
   type QuantizeOptions,
   type RoundingMethod,
 } from '@llm/quant';
+import { linearComputes } from '@llm/tensor';
 import { InvalidArgumentError, type Command } from 'commander';
 import { choice, groupSize, realNumber, wholeNumber } from './arguments.ts';
 
@@ -79,6 +80,7 @@ const settings: Readonly<Record<string, (value: string) => Setting>> = {
   scheme: (value) => ({ scheme: oneOf(['sym', 'asym', 'min'] as const, value) }),
   scales: (value) => ({ scales: oneOf(['half', 'two-level'] as const, value) }),
   rounding: (value) => ({ rounding: oneOf<RoundingMethod>(roundingMethods, value) }),
+  compute: (value) => ({ compute: oneOf(linearComputes, value) }),
   'clip-search': (value) => ({ clipSearch: oneOf(['true', 'false'] as const, value) === 'true' }),
 };
 

@@ -1,4 +1,4 @@
-import type { Matrix, MatrixDescription, Storage } from '@llm/tensor';
+import type { LinearCompute, Matrix, MatrixDescription, Storage } from '@llm/tensor';
 
 import type { Architecture } from './architecture.ts';
 import type { ChatTemplate } from './chat-template.ts';
@@ -64,6 +64,12 @@ export interface Checkpoint extends Disposable {
    * beyond float16 become `bf16` all the same. Throws `MissingWeightError`.
    */
   describe(name: string): MatrixDescription;
+
+  /**
+   * The arithmetic that the model's quantization asks for where linears read this weight; undefined where it does not say. In config.json
+   * of packed folders: `quantization_config.compute`.
+   */
+  compute(name: string): LinearCompute | undefined;
 
   /**
    * Makes matrices ahead, off the event loop, with all threads: `matrix` then gives them at once. Weights that can be used as

@@ -1,4 +1,4 @@
-import { checkOptions, DisposedError, type Matrix, type MatrixDescription } from '@llm/tensor';
+import { checkOptions, DisposedError, type LinearCompute, type Matrix, type MatrixDescription } from '@llm/tensor';
 
 import type { Architecture } from './architecture.ts';
 import { JinjaChatTemplate, type ChatTemplate } from './chat-template.ts';
@@ -21,6 +21,8 @@ export interface CheckpointParts {
   readonly eosTokenIds: readonly number[];
   readonly bosTokenId: number | undefined;
   readonly weights: WeightSource;
+  /** The arithmetic that linears with a weight are to have, by its name. Default: none says. */
+  readonly computes?: ReadonlyMap<string, LinearCompute>;
   readonly chatTemplate: { readonly source: string; readonly tokens: Readonly<Record<string, string>> } | undefined;
   readonly tokenizerSource: () => TokenizerSource;
   readonly companionFiles: () => ReadonlyMap<string, Uint8Array>;
@@ -48,6 +50,7 @@ export class LoadedCheckpoint implements Checkpoint {
   /** Throws `TokenizerError` where there is none. */
   readonly tokenizerSource: () => TokenizerSource;
   #weights: WeightSource;
+  readonly #computes: ReadonlyMap<string, LinearCompute>;
   readonly #chatTemplate: CheckpointParts['chatTemplate'];
   readonly #companionFiles: () => ReadonlyMap<string, Uint8Array>;
   readonly #matrices = new Map<string, Matrix>();
@@ -65,6 +68,7 @@ export class LoadedCheckpoint implements Checkpoint {
     this.bosTokenId = parts.bosTokenId;
     this.tensors = parts.weights.tensors;
     this.#weights = parts.weights;
+    this.#computes = parts.computes ?? new Map<string, LinearCompute>();
     this.#chatTemplate = parts.chatTemplate;
     this.tokenizerSource = parts.tokenizerSource;
     this.#companionFiles = parts.companionFiles;
@@ -89,6 +93,10 @@ export class LoadedCheckpoint implements Checkpoint {
     if (!made) return this.#weights.describe(tensor);
     const { format, rows, columns, groupSize } = made;
     return { format, rows, columns, ...(groupSize !== undefined && { groupSize }) };
+  }
+
+  compute(name: string): LinearCompute | undefined {
+    return this.#computes.get(this.#find(name)?.name ?? name);
   }
 
   async prepare(names?: Iterable<string>, options: PrepareOptions = {}): Promise<void> {

@@ -1,10 +1,11 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { DisposedError, Matrix, packMatrix } from '@llm/tensor';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { demoModel, sharedData } from '../../../tools/test/shared-data.mjs';
+import { convert } from './convert/convert.ts';
 import { InvalidConfigError, InvalidWeightError, ModelNotFoundError, UnsupportedArchitectureError } from './errors.ts';
 import { PACKED_METADATA } from './formats/packed/weights.ts';
 import { writeSafetensors, type SafetensorsEntry } from './formats/safetensors/write.ts';
@@ -166,4 +167,34 @@ test('a folder with one GGUF file is that file, and with several a question', as
   await expect(openCheckpoint(folder)).rejects.toThrow('several .gguf files');
   mkdirSync(join(folder, 'config.json'));
   await expect(openCheckpoint(folder)).rejects.toThrow('not a file');
+});
+
+describe('the arithmetic that a packed folder asks for', () => {
+  const shape = { format: 'int4-sym', rows: 3, columns: 64, groupSize: 32 } as const;
+
+  async function writeAsking(compute: unknown): Promise<void> {
+    using made = packMatrix(shape, { codes: new Uint8Array(192), scales: new Float32Array(6).fill(1) });
+    await writePacked(shape, made.bytes());
+    write('config.json', { ...config, quantization_config: { quant_method: 'llm-packed', version: 1, compute } });
+  }
+
+  test('is known by weight, and kept by a conversion', async () => {
+    await writeAsking({ 'a.weight': 'f32' });
+    using checkpoint = await openCheckpoint(folder);
+    expect(checkpoint.compute('a.weight')).toBe('f32');
+    expect(checkpoint.compute('model.norm.weight')).toBeUndefined();
+    const copy = join(folder, 'copy');
+    await convert(folder, copy, { to: 'packed' });
+    using converted = await openCheckpoint(copy);
+    expect(converted.compute('a.weight')).toBe('f32');
+  });
+
+  test.each([
+    [{ 'a.weight': 'f64' }, '"f64" is not one of int8, bf16, f32'],
+    [{ 'b.weight': 'f32' }, 'quantization_config.compute.b.weight: the folder has no such weight'],
+    [['a.weight'], 'it must be an object from names of weights'],
+  ])('%j is refused', async (compute, message) => {
+    await writeAsking(compute);
+    await expect(openCheckpoint(folder)).rejects.toThrow(message);
+  });
 });

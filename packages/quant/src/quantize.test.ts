@@ -73,6 +73,36 @@ test('the demo model becomes a folder that opens as a packed one, each weight as
   });
 });
 
+test('the arithmetic of layers goes into config.json, by weight, and is there when the folder is opened', async () => {
+  const layers = [
+    { match: '*.down_proj', compute: 'f32' },
+    { match: 'model.layers.1.*.down_proj', compute: 'int8' },
+    { match: 'model.layers.1.self_attn.q_proj', compute: 'bf16' },
+  ] as const;
+  const model = join(folder, 'model');
+  await writeTinyModel(model);
+  const report = await quantize(model, { method: 'rtn', layers, output });
+  const config = JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const expected = {
+    'model.layers.0.mlp.down_proj.weight': 'f32',
+    'model.layers.1.self_attn.q_proj.weight': 'bf16',
+  };
+  expect(config['quantization_config']).toMatchObject({ compute: expected });
+  using packed = await openCheckpoint(output);
+  for (const { weight, compute } of report.layers) {
+    expect(compute).toBe((expected as Record<string, string>)[weight]);
+    expect(packed.compute(weight)).toBe(compute);
+  }
+  // How it is multiplied by changes no weight.
+  const plain = await quantize(model, { method: 'rtn', output: `${output}-plain` });
+  const file = (path: string): Buffer => readFileSync(join(path, 'model.safetensors'));
+  expect(file(output).equals(file(`${output}-plain`))).toBe(true);
+  expect(plain.layers.every(({ compute }) => compute === undefined)).toBe(true);
+  await expect(quantize(model, { method: 'rtn', compute: 'f64' as 'f32', output: `${output}-3` })).rejects.toThrow(
+    'compute=f64',
+  );
+});
+
 test('every scheme, shards, and a second quantization of what was packed', async () => {
   const model = join(folder, 'model');
   await writeTinyModel(model);

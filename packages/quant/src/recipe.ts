@@ -1,4 +1,4 @@
-import { checkOptions, InvalidOptionError, type PackedFormat } from '@llm/tensor';
+import { checkOptions, InvalidOptionError, linearComputes, type LinearCompute, type PackedFormat } from '@llm/tensor';
 import type { ClipSearch } from './clip-search.ts';
 import { RecipeError } from './errors.ts';
 import { validateGrid, type Grid, type ScaleType, type Scheme } from './grid.ts';
@@ -70,6 +70,12 @@ export interface LayerRecipe {
    * text; `signround` is for a whole model of that method only.
    */
   readonly rounding?: RoundingMethod;
+  /**
+   * Arithmetic of the linears that read the weight, written into the model: `int8` (default) rounds activations to 8 bits, which is
+   * fastest; `bf16` and `f32` keep layers exact whose activations have outliers. Linears that read the same input, such as q, k and v,
+   * run with the most precise that is asked for any of them.
+   */
+  readonly compute?: LinearCompute;
 }
 
 /** A layer recipe for the layers whose name matches. */
@@ -92,7 +98,7 @@ export interface Recipe extends LayerRecipe {
 }
 
 /** The fields of {@link LayerRecipe}. */
-export const layerOptions = ['bits', 'groupSize', 'scheme', 'scales', 'clipSearch', 'rounding'] as const;
+export const layerOptions = ['bits', 'groupSize', 'scheme', 'scales', 'clipSearch', 'rounding', 'compute'] as const;
 /** The fields of {@link Recipe}. */
 export const recipeOptions: readonly string[] = [...layerOptions, 'method', 'head', 'embedding', 'skip', 'layers'];
 
@@ -102,6 +108,7 @@ export interface LayerPlan {
   readonly grid: Grid;
   readonly clipSearch: boolean | ClipSearch;
   readonly format: PackedFormat;
+  readonly compute: LinearCompute;
 }
 
 /**
@@ -124,12 +131,12 @@ export function planLayers(recipe: Recipe, targets: readonly Target[]): Map<Targ
       ...defaultsOf(recipe, target),
       ...given(base),
     });
-    const { clipSearch, rounding, ...grid } = merged;
+    const { clipSearch, rounding, compute, ...grid } = merged;
     validateGrid(grid);
     if (rounding === 'hqq' && grid.scheme !== 'min')
       throw new RecipeError(`${target.name}: HQQ fits a free minimum. Set its scheme to min.`);
     if (rounding === 'signround') checkTrainable(recipe, target, grid);
-    plans.set(target, { method: rounding, grid, clipSearch, format: storageFormat(grid) });
+    plans.set(target, { method: rounding, grid, clipSearch, format: storageFormat(grid), compute });
   }
   if (plans.size === 0) throw new RecipeError('The recipe leaves every layer as it is: there is nothing to quantize.');
   return plans;
@@ -152,6 +159,7 @@ function defaultsOf({ method }: Recipe, { kind }: Target): Required<LayerRecipe>
     scales: 'half',
     clipSearch: linear && transform === 'awq',
     rounding: linear ? rounding : 'rtn',
+    compute: 'int8',
   };
 }
 
@@ -172,9 +180,12 @@ function checkRecipe(recipe: Recipe): void {
   if (recipe.head) checkOptions(recipe.head, layerOptions, 'head');
   if (recipe.embedding) checkOptions(recipe.embedding, layerOptions, 'embedding');
   for (const override of recipe.layers ?? []) checkOptions(override, [...layerOptions, 'match'], 'layers');
-  for (const { rounding } of [recipe, recipe.head || {}, recipe.embedding || {}, ...(recipe.layers ?? [])])
+  for (const { rounding, compute } of [recipe, recipe.head || {}, recipe.embedding || {}, ...(recipe.layers ?? [])]) {
     if (rounding !== undefined && !roundingMethods.includes(rounding))
       throw new InvalidOptionError('rounding', rounding, roundingMethods);
+    if (compute !== undefined && !linearComputes.includes(compute))
+      throw new InvalidOptionError('compute', compute, linearComputes);
+  }
 }
 
 function findMatches(pattern: string, targets: readonly Target[]): Set<Target> {

@@ -1,4 +1,4 @@
-import type { PackedFormat } from '@llm/tensor';
+import type { LinearCompute, PackedFormat } from '@llm/tensor';
 import type { Scheme } from './grid.ts';
 import type { RoundingMethod } from './recipe.ts';
 
@@ -12,6 +12,8 @@ export interface LayerReport {
   readonly scheme: Scheme;
   /** How it is stored; may have more bits than the grid. */
   readonly format: PackedFormat;
+  /** Arithmetic of the linears that read it, where the recipe asks for more than int8. */
+  readonly compute?: LinearCompute;
   readonly rows: number;
   readonly columns: number;
   /** |W - W'| / |W|, Frobenius norms. */

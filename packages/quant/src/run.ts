@@ -124,6 +124,7 @@ export class QuantizationRun {
       method: plan.method,
       ...plan.grid,
       format: description.format,
+      ...(plan.compute !== 'int8' && { compute: plan.compute }),
       rows,
       columns,
       relativeError: error.squaredNorm === 0 ? 0 : Math.sqrt(error.squaredError / error.squaredNorm),

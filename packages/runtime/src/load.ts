@@ -121,7 +121,7 @@ function plan(checkpoint: Checkpoint, options: LoadOptions): LoadPlan {
   const weights = new ModelWeights(checkpoint, results.graph, options);
   const contextLength = options.contextLength ?? Math.min(results.contextLength, defaultContextLimit);
   const maxTokens = Math.min(options.maxTokensPerStep ?? loadDefaults.maxTokensPerStep, contextLength);
-  const compute = options.compute ?? loadDefaults.compute;
+  const { compute } = options;
   const cache = { type: options.kvCache?.type ?? loadDefaults.kvCache.type, blockTokens };
   const program = planProgram(results, weights, { compute, cache: { ...cache, blocks: 1 } });
   const blocks = cacheBlocks(program.cache, contextLength, options.kvCache?.tokens);

@@ -32,7 +32,8 @@ export class ModelWeights implements Weights, Disposable {
   format(name: string): WeightFormat {
     const { format, rows, columns, groupSize } = this.#checkpoint.describe(name);
     const target = this.#targets.get(name);
-    if (!target) return { format, rows, columns, groupSize };
+    const compute = target ? undefined : this.#checkpoint.compute(name);
+    if (!target) return { format, rows, columns, groupSize, ...(compute && { compute }) };
     return { rows, columns, format: target.format, groupSize: groupOf(target, columns) };
   }
 

@@ -24,7 +24,7 @@ test.each([
   [{ weights: 'int5' as 'int4' }, 'weights=int5'],
   [{ groupSize: 33 }, 'groupSize=33'],
   [{ groupSize: 2048 }, 'groupSize=2048'],
-  [{ compute: 'bf16' as 'f32' }, 'compute=bf16'],
+  [{ compute: 'f16' as 'f32' }, 'compute=f16'],
   [{ threads: 0 }, 'threads=0'],
   [{ threads: { prefill: 2, decode: 1.5 } }, 'threads.decode=1.5'],
   [{ contextLength: -1 }, 'contextLength=-1'],

@@ -1,5 +1,12 @@
 import type { OpenOptions } from '@llm/models';
-import { checkOptions, InvalidOptionError, type JsonSchema, type SamplingOptions } from '@llm/tensor';
+import {
+  checkOptions,
+  InvalidOptionError,
+  linearComputes,
+  type JsonSchema,
+  type LinearCompute,
+  type SamplingOptions,
+} from '@llm/tensor';
 
 /** What a long call reports: `done` of `total` units of a stage. */
 export interface Progress {
@@ -21,8 +28,12 @@ export interface LoadOptions {
   readonly groupSize?: number;
   /** `sym` (default) has one scale per group, its extreme exactly represented; `asym` a scale and an integer zero point. */
   readonly scheme?: 'sym' | 'asym';
-  /** Arithmetic on packed weights: activations rounded to 8 bits (default), or kept as float32. */
-  readonly compute?: 'int8' | 'f32';
+  /**
+   * Arithmetic on all packed weights: activations rounded to 8 bits (`int8`), to bfloat16, or kept as float32. Default: as the model
+   * says for each of its weights (a recipe may ask for more where activations have outliers), else `int8`. Linears that read the
+   * same input, such as q, k and v, have one arithmetic: the most precise that is asked for any of them.
+   */
+  readonly compute?: LinearCompute;
   /**
    * Threads of a step; of prompts and of single tokens apart, if they are to differ. Default: what {@link measureThreads} found
    * on this machine, if it was measured, else what the machine gives.
@@ -66,14 +77,11 @@ export const loadDefaults: LoadDefaults = {
   weights: 'as-is',
   groupSize: 32,
   scheme: 'sym',
-  compute: 'int8',
   maxTokensPerStep: 512,
   kvCache: { type: 'f16' },
 };
 
-export type LoadDefaults = Required<
-  Pick<LoadOptions, 'weights' | 'groupSize' | 'scheme' | 'compute' | 'maxTokensPerStep'>
-> & {
+export type LoadDefaults = Required<Pick<LoadOptions, 'weights' | 'groupSize' | 'scheme' | 'maxTokensPerStep'>> & {
   readonly kvCache: Required<Pick<KvCacheOptions, 'type'>>;
 };
 
@@ -156,7 +164,7 @@ export function checkLoadOptions(options: LoadOptions): void {
   checkOptions(options.kvCache, ['type', 'tokens'], 'Model.load({ kvCache })');
   oneOf('weights', options.weights, ['as-is', 'int4']);
   oneOf('scheme', options.scheme, ['sym', 'asym']);
-  oneOf('compute', options.compute, ['int8', 'f32']);
+  oneOf('compute', options.compute, linearComputes);
   oneOf('kvCache.type', options.kvCache?.type, ['f32', 'f16', 'bf16', 'int8']);
   const { groupSize = loadDefaults.groupSize, threads } = options;
   if (groupSize !== -1 && (groupSize % 8 !== 0 || groupSize < 32 || groupSize > 1024))

@@ -52,6 +52,7 @@ export { MatmulTimer, type MatmulTimerOptions, type MatmulTiming } from './time-
 export { tuneKernels, type TuneKernelsOptions } from './tune-kernels.ts';
 export { cacheFolder } from './backend/cache-folder.ts';
 export { readThresholds, thresholdsPath, type KernelThresholds } from './backend/stored-thresholds.ts';
+export { linearComputes, mostPrecise, type LinearCompute } from './linear-compute.ts';
 export { matmul, type ComputeType, type MatmulOptions } from './matmul.ts';
 export {
   dequantizeLinear,

@@ -1,3 +1,4 @@
+import type { LinearCompute } from './linear-compute.ts';
 import type { Matrix } from './matrix.ts';
 
 /**
@@ -71,7 +72,7 @@ export type Activation = 'silu' | 'gelu' | 'geluTanh' | 'relu';
 
 /** How a linear's 'int8' activations are quantized, or none of it. */
 export interface ComputeDescription {
-  readonly type: 'int8' | 'f32' | 'bf16';
+  readonly type: LinearCompute;
   /** Values of K under one activation scale; default 128. */
   readonly span?: number;
 }

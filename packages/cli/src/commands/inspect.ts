@@ -31,6 +31,11 @@ export function inspect(output: Output): Command {
         const sum = byType.get(dtype) ?? { count: 0, byteLength: 0 };
         byType.set(dtype, { count: sum.count + 1, byteLength: sum.byteLength + byteLength });
       }
+      const computes: Record<string, number> = {};
+      for (const { name } of tensors) {
+        const compute = checkpoint.compute(name);
+        if (compute) computes[compute] = (computes[compute] ?? 0) + 1;
+      }
       const memory = options.memory
         ? await Model.estimateMemory(modelSource(source), toLoadOptions(options))
         : undefined;
@@ -41,12 +46,16 @@ export function inspect(output: Output): Command {
         modelType: checkpoint.config['model_type'],
         bytes: total,
         types: Object.fromEntries(byType),
+        computes,
         config: checkpoint.config,
         chatTemplate: checkpoint.chatTemplate() !== undefined,
         ...(memory === undefined ? {} : { memory }),
       };
       if (options.json) {
-        const list = tensors.map(({ name, dtype, shape, byteLength }) => ({ name, dtype, shape, byteLength }));
+        const list = tensors.map(({ name, dtype, shape, byteLength }) => {
+          const compute = checkpoint.compute(name);
+          return { name, dtype, shape, byteLength, ...(compute && { compute }) };
+        });
         output.write(JSON.stringify(options.tensors ? { ...facts, tensors: list } : facts, null, 2));
         return;
       }
@@ -56,6 +65,7 @@ export function inspect(output: Output): Command {
         ['architecture', String(facts.modelType)],
         ['size', `${bytes(total)} in ${tensors.length} tensors`],
         ...[...byType].map(([type, { count, byteLength }]) => [`  ${type}`, `${bytes(byteLength)} in ${count}`]),
+        ...Object.entries(computes).map(([type, count]) => [`arithmetic ${type}`, `linears of ${count} weights`]),
         ['chat template', facts.chatTemplate ? 'yes' : 'no'],
         ...Object.entries(facts.config)
           .filter(([, value]) => ['number', 'string', 'boolean'].includes(typeof value))
@@ -68,7 +78,10 @@ export function inspect(output: Output): Command {
       if (options.tensors)
         output.write(
           table(
-            tensors.map(({ name, dtype, shape, byteLength }) => [name, dtype, shape.join(' x '), bytes(byteLength)]),
+            tensors.map(({ name, dtype, shape, byteLength }) => [
+              ...[name, dtype, shape.join(' x '), bytes(byteLength)],
+              checkpoint.compute(name) ?? '',
+            ]),
           ),
         );
     });

@@ -36,7 +36,7 @@ withShell('bash')('bash completes commands, options, their values, models and fi
   const completion = await script('bash');
   expect(bash(completion, ['llm', 'q'])).toEqual(['quantize']);
   expect(bash(completion, ['llm', 'run', '--temp'])).toEqual(['--temperature']);
-  expect(bash(completion, ['llm', 'run', '--compute', ''])).toEqual(['int8', 'f32']);
+  expect(bash(completion, ['llm', 'run', '--compute', ''])).toEqual(['int8', 'bf16', 'f32']);
   expect(bash(completion, ['llm', 'run', 'stor'])).toEqual(['stories-llama-5m']);
   expect(bash(completion, ['llm', 'eval', 'x', '--perplexity', 'fish'])).toEqual(['fish.ts']);
   expect(bash(completion, ['llm', 'completion', ''])).toEqual(expect.arrayContaining(['bash', 'zsh', 'fish']));
@@ -64,6 +64,8 @@ withShell('zsh')('zsh is given every option with its values', async () => {
     return stdout;
   };
   expect(ask('llm', 'q')).toContain('quantize:shrink a model');
-  expect(ask('llm', 'run', '')).toContain('--compute[arithmetic of the linears]:value:(int8 f32)');
+  expect(ask('llm', 'run', '')).toContain(
+    '--compute[arithmetic of all linears (default: as the model says, else int8)]:value:(int8 bf16 f32)',
+  );
   expect(ask('llm', 'run', '')).toContain('stories-llama-5m');
 });

@@ -89,7 +89,14 @@ function planPacked(checkpoint: LoadedCheckpoint, weights: ConvertedWeight[]): P
       },
     };
   });
-  const quantization = { quant_method: 'llm-packed', version: 1 };
+  const computes = Object.keys(described).flatMap((name) => {
+    const compute = checkpoint.compute(name);
+    return compute ? [[name, compute] as const] : [];
+  });
+  const quantization = {
+    ...{ quant_method: 'llm-packed', version: 1 },
+    ...(computes.length > 0 && { compute: Object.fromEntries(computes) }),
+  };
   return { entries, metadata: { [PACKED_METADATA]: JSON.stringify(described), format: 'pt' }, quantization };
 }
 

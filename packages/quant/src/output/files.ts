@@ -15,8 +15,9 @@ export function modelFiles(
   ]);
 }
 
-/** What config.json says of the quantization: for readers of the folder; the tensors carry their own formats. */
+/** What config.json says of the quantization: for readers of the folder; the tensors carry their own formats. `compute` says more: how to multiply by weights. */
 function quantizationConfig(recipe: Recipe, { layers }: QuantizationReport): object {
+  const computes = layers.flatMap(({ weight, compute }) => (compute ? [[weight, compute] as const] : []));
   const { method, bits = 4, groupSize = 32, scheme = 'sym', scales = 'half', skip, layers: overrides } = recipe;
   return {
     quant_method: 'llm-packed',
@@ -31,6 +32,7 @@ function quantizationConfig(recipe: Recipe, { layers }: QuantizationReport): obj
     ...(recipe.embedding !== undefined && { embedding: recipe.embedding }),
     ...(skip && { modules_to_not_convert: skip }),
     ...(overrides && { overrides }),
+    ...(computes.length > 0 && { compute: Object.fromEntries(computes) }),
     packed_tensors: layers.length,
   };
 }

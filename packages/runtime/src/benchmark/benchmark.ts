@@ -6,6 +6,7 @@ import {
   Program,
   type GenerateOptions,
   type Instruction,
+  type LinearCompute,
   type MatrixFormat,
   type ProgramDescription,
 } from '@llm/tensor';
@@ -149,7 +150,7 @@ export interface SyntheticBenchmarkOptions extends BenchmarkOptions {
   /** Format of the linears, the embedding and the head; default int4-sym. */
   readonly format?: MatrixFormat;
   readonly headFormat?: MatrixFormat;
-  readonly compute?: 'int8' | 'f32';
+  readonly compute?: LinearCompute;
   readonly contextLength?: number;
   readonly cacheType?: 'f32' | 'f16' | 'bf16' | 'int8';
   readonly isa?: string;
@@ -177,7 +178,7 @@ export function syntheticProgram(
   const description = compile(results, weights, {
     maxTokens: Math.min(options.prompt ?? 512, contextLength),
     contextLength,
-    compute: options.compute ?? 'int8',
+    compute: options.compute,
     cache: { type: options.cacheType ?? 'f16', blockTokens, blocks: Math.ceil(contextLength / blockTokens) + 1 },
   });
   const program = new Program(description, {

@@ -1,9 +1,19 @@
 import { describe, expect, test } from '@jest/globals';
 import { architectureOf, type ForwardPass, type HfConfig } from '@llm/models';
-import { evaluate, Graph, Matrix, Program, tensor, width, type Node, type Tensor } from '@llm/tensor';
+import {
+  evaluate,
+  Graph,
+  Matrix,
+  Program,
+  tensor,
+  width,
+  type LinearCompute,
+  type Node,
+  type Tensor,
+} from '@llm/tensor';
 
 import { compile, planProgram, type Results } from './compile.ts';
-import type { RowRange, Weights } from './weights.ts';
+import type { RowRange, WeightFormat, Weights } from './weights.ts';
 
 const tokens = [3, 1, 4, 1, 5, 9, 2, 6];
 
@@ -231,5 +241,77 @@ describe('fusion', () => {
     ];
     expect(shapeOfBlock(pass(neox))).toEqual({ instructions, stages: 4 });
     expect(shapeOfBlock(pass({ ...neox, use_parallel_residual: false })).stages).toBe(5);
+  });
+});
+
+describe('arithmetic of each linear', () => {
+  /** Of every linear instruction: the names of its parts and what it computes in. */
+  function arithmetic(
+    config: HfConfig,
+    wanted: Readonly<Record<string, LinearCompute>>,
+    asked?: LinearCompute,
+  ): [string, string][] {
+    const results = pass(config);
+    const { weights } = randomWeights(results.graph);
+    const isDense = (name: string): boolean => name === 'lm_head.weight';
+    const format = (name: string): WeightFormat => {
+      const { rows, columns } = weights.format(name);
+      const compute = wanted[name];
+      return isDense(name)
+        ? { format: 'f32', rows, columns, groupSize: undefined }
+        : { format: 'int4-sym', rows, columns, groupSize: 32, ...(compute && { compute }) };
+    };
+    return compile(results, { ...weights, format }, { ...options, compute: asked }).instructions.flatMap(
+      (instruction): [string, string][] =>
+        instruction.op === 'linear'
+          ? [
+              [
+                instruction.parts.map(({ name }) => name.replace(/^model\.layers\./, '')).join(' '),
+                instruction.compute.type,
+              ],
+            ]
+          : [],
+    );
+  }
+
+  const one = { ...llama, num_hidden_layers: 1 };
+  const qkv = '0.self_attn.q_proj 0.self_attn.k_proj 0.self_attn.v_proj';
+  const [o, gateUp, down] = ['0.self_attn.o_proj', '0.mlp.gate_proj 0.mlp.up_proj', '0.mlp.down_proj'];
+
+  test('int8 where nothing is said; dense weights in float32', () => {
+    expect(arithmetic(one, {})).toEqual([
+      ...([
+        [qkv, 'int8'],
+        [o, 'int8'],
+        [gateUp, 'int8'],
+        [down, 'int8'],
+      ] as const),
+      ['lm_head', 'f32'],
+    ]);
+  });
+
+  test('what one of several asks for, all that read its input get, as one instruction', () => {
+    const wanted = {
+      'model.layers.0.self_attn.k_proj.weight': 'bf16',
+      'model.layers.0.self_attn.v_proj.weight': 'f32',
+      'model.layers.0.mlp.up_proj.weight': 'bf16',
+      'model.layers.0.mlp.down_proj.weight': 'f32',
+    } as const;
+    expect(arithmetic(one, wanted)).toEqual([
+      ...([
+        [qkv, 'f32'],
+        [o, 'int8'],
+        [gateUp, 'bf16'],
+        [down, 'f32'],
+      ] as const),
+      ['lm_head', 'f32'],
+    ]);
+  });
+
+  test('what is asked for the whole model goes before what it says', () => {
+    const wanted = { 'model.layers.0.mlp.down_proj.weight': 'f32' } as const;
+    expect(new Set(arithmetic(one, wanted, 'int8').map(([, type]) => type))).toEqual(new Set(['int8', 'f32']));
+    expect(arithmetic(one, wanted, 'int8').at(3)).toEqual([down, 'int8']);
+    expect(new Set(arithmetic(one, {}, 'bf16').map(([, type]) => type))).toEqual(new Set(['bf16', 'f32']));
   });
 });

@@ -4,6 +4,7 @@ import {
   type CacheDescription,
   type Graph,
   type Instruction,
+  type LinearCompute,
   type Node,
   type ProgramDescription,
   type RopeAttributes,
@@ -29,8 +30,8 @@ export interface CompileOptions {
   readonly maxTokens: number;
   /** The most tokens of a sequence: rows of the rotary tables. */
   readonly contextLength: number;
-  /** Arithmetic on packed weights. */
-  readonly compute: 'int8' | 'f32';
+  /** Arithmetic on all packed weights; undefined: as each weight asks for, else int8. */
+  readonly compute: LinearCompute | undefined;
   readonly cache: Pick<CacheDescription, 'type' | 'blockTokens' | 'blocks'>;
 }
 

@@ -1,4 +1,4 @@
-import type { Node } from '@llm/tensor';
+import type { LinearCompute, Node } from '@llm/tensor';
 
 import { attentionOperation } from './attention.ts';
 import { linearOperation } from './linear-operation.ts';
@@ -12,12 +12,16 @@ import type { Weights } from './weights.ts';
  * Covers the graph with native instructions, as few as the patterns allow, and only what `results` need. Patterns look at
  * operators and at who reads what; none knows a model. A node that no pattern takes becomes an instruction of its own.
  */
-export function fuse(results: readonly Node[], weights: Weights, compute: 'int8' | 'f32'): readonly Operation[] {
+export function fuse(
+  results: readonly Node[],
+  weights: Weights,
+  compute: LinearCompute | undefined,
+): readonly Operation[] {
   const uses = new Uses(results);
   const keep = new Set(results);
   const producer = new Map<Node, Operation>();
   for (const group of groupLinears(uses, weights, compute)) {
-    const operation = linearOperation(group, uses, weights, compute, keep);
+    const operation = linearOperation(group, uses, weights, keep);
     for (const node of operation.writes) producer.set(node, operation);
   }
 

@@ -6,17 +6,11 @@ import type { LinearGroup } from './linears.ts';
 import { describeNorm, foldedNorm, foldedSum } from './norms.ts';
 import type { Operation } from './operation.ts';
 import type { Uses } from './uses.ts';
-import { computeOf, type Weights } from './weights.ts';
+import type { Weights } from './weights.ts';
 
 /** The instruction of a group of linears, with the norm of its input where that is nobody else's. */
-export function linearOperation(
-  group: LinearGroup,
-  uses: Uses,
-  weights: Weights,
-  compute: 'int8' | 'f32',
-  keep: ReadonlySet<Node>,
-): Operation {
-  const { epilogue, units, results } = group;
+export function linearOperation(group: LinearGroup, uses: Uses, weights: Weights, keep: ReadonlySet<Node>): Operation {
+  const { epilogue, units, compute, results } = group;
   const folded = keep.has(group.input) ? undefined : foldedNorm(group.input, uses);
   const before = folded?.input ?? group.input;
   const linears = units.map(({ linear }) => linear);
@@ -41,10 +35,7 @@ export function linearOperation(
         },
       }),
       ...(folded && { norm: describeNorm(folded.norm, weights) }),
-      compute: computeOf(
-        units.map(({ linear }) => weights.format(weightOf(linear, 1))),
-        compute,
-      ),
+      compute: { type: compute },
       parts: units.map((unit, index) => ({
         ...describePart(unit, weights),
         // Of a gated unit only the first part has a place of its own, which the second names too.

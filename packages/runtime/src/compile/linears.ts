@@ -1,11 +1,11 @@
-import type { Activation, Node, NodeOf } from '@llm/tensor';
+import { mostPrecise, type Activation, type LinearCompute, type Node, type NodeOf } from '@llm/tensor';
 
 import { isActivation } from './activations.ts';
 import { groupBy } from './group-by.ts';
 import { weightOf } from './inputs.ts';
 import { linearUnits, unitInput, type LinearUnit } from './linear-units.ts';
 import type { Uses } from './uses.ts';
-import { preparationKey, type Weights } from './weights.ts';
+import { isDense, preparationKey, type Weights } from './weights.ts';
 
 /** What follows a linear inside its instruction, and the node whose value then comes out. */
 export type Epilogue =
@@ -20,6 +20,7 @@ export interface LinearGroup {
   readonly input: Node;
   /** Gate before up where the epilogue is gated. */
   readonly units: readonly LinearUnit[];
+  readonly compute: LinearCompute;
   readonly epilogue: Epilogue;
   /** The node that each part's result belongs to; one only where the epilogue is gated. */
   readonly results: readonly Node[];
@@ -29,10 +30,11 @@ export interface LinearGroup {
  * Groups the linears of a graph by what can run together: the gate and up of a gated unit, then whatever reads the same input
  * with nothing after it (q, k and v), each of the others with its activation or its residual sum.
  */
-export function groupLinears(uses: Uses, weights: Weights, compute: 'int8' | 'f32'): readonly LinearGroup[] {
+export function groupLinears(uses: Uses, weights: Weights, asked: LinearCompute | undefined): readonly LinearGroup[] {
   const units = linearUnits(uses, weights);
   const unitOf = new Map(units.map((unit) => [unit.result, unit]));
-  const keyOf = ({ linear }: LinearUnit): string => preparationKey(weights.format(weightOf(linear, 1)), compute);
+  const compute = computes(units, weights, asked);
+  const keyOf = (unit: LinearUnit): string => preparationKey(weights.format(weightOf(unit.linear, 1)), compute(unit));
   const claimed = new Set<Node>();
   const groups: LinearGroup[] = [];
   const add = (members: readonly LinearUnit[], epilogue: Epilogue, results: readonly Node[]): void => {
@@ -40,7 +42,7 @@ export function groupLinears(uses: Uses, weights: Weights, compute: 'int8' | 'f3
     if (!first) return;
     for (const { result } of members) claimed.add(result);
     for (const result of results) claimed.add(result);
-    groups.push({ input: unitInput(first), units: members, epilogue, results });
+    groups.push({ input: unitInput(first), units: members, compute: compute(first), epilogue, results });
   };
 
   for (const gate of units) {
@@ -76,6 +78,27 @@ export function groupLinears(uses: Uses, weights: Weights, compute: 'int8' | 'f3
         together.map(({ result }) => result),
       );
   return groups;
+}
+
+/**
+ * The arithmetic of each linear: what was `asked` for all packed weights, else what the model says, else int8. Those with packed
+ * weights that read the same input have one, the most precise of all that they want, so that q, k and v, or gate and up, stay one
+ * instruction over one prepared input. Dense weights are multiplied as float32.
+ */
+function computes(
+  units: readonly LinearUnit[],
+  weights: Weights,
+  asked: LinearCompute | undefined,
+): (unit: LinearUnit) => LinearCompute {
+  const formatOf = ({ linear }: LinearUnit): ReturnType<Weights['format']> => weights.format(weightOf(linear, 1));
+  const packed = units.filter((unit) => !isDense(formatOf(unit)));
+  const shared = new Map(
+    [...groupBy(packed, unitInput)].map(([input, readers]) => [
+      input,
+      mostPrecise(readers.map((unit) => asked ?? formatOf(unit).compute ?? 'int8')),
+    ]),
+  );
+  return (unit) => (isDense(formatOf(unit)) ? 'f32' : (shared.get(unitInput(unit)) ?? 'int8'));
 }
 
 /** mul(activation(gate), up), in either order, where nothing else looks inside. */

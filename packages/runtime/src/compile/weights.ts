@@ -1,4 +1,4 @@
-import type { ComputeDescription, DenseFormat, Matrix, PackedFormat } from '@llm/tensor';
+import type { DenseFormat, LinearCompute, Matrix, PackedFormat } from '@llm/tensor';
 
 /** What has to be known of a weight to plan with it. */
 export interface WeightFormat {
@@ -7,6 +7,8 @@ export interface WeightFormat {
   readonly columns: number;
   /** Undefined for dense weights. */
   readonly groupSize: number | undefined;
+  /** What the model asks for; undefined where it does not care. */
+  readonly compute?: LinearCompute;
 }
 
 export interface RowRange {
@@ -25,13 +27,11 @@ export interface Weights {
 
 const dense: ReadonlySet<string> = new Set(['f32', 'f16', 'bf16']);
 
-/** The arithmetic of linears that run together: dense weights are multiplied as float32 whatever is asked for packed ones. */
-export function computeOf(weights: readonly WeightFormat[], wanted: 'int8' | 'f32'): ComputeDescription {
-  return { type: weights.some(({ format }) => dense.has(format)) ? 'f32' : wanted };
+export function isDense({ format }: WeightFormat): boolean {
+  return dense.has(format);
 }
 
 /** Linears with the same key can share one prepared input, so that they can be one instruction. */
-export function preparationKey(weight: WeightFormat, wanted: 'int8' | 'f32'): string {
-  const { type } = computeOf([weight], wanted);
-  return type === 'f32' ? type : `${type} ${weight.format} ${String(weight.groupSize)}`;
+export function preparationKey(weight: WeightFormat, compute: LinearCompute): string {
+  return compute === 'int8' ? `${compute} ${weight.format} ${String(weight.groupSize)}` : compute;
 }

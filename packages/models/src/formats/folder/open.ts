@@ -9,6 +9,7 @@ import { LoadedCheckpoint } from '../../loaded-checkpoint.ts';
 import { readJsonObject } from '../../read-file.ts';
 import type { WeightSource } from '../../weight-source.ts';
 import { PackedWeights } from '../packed/weights.ts';
+import { computesOf } from '../packed/computes.ts';
 import { quantizationMethods, quantizedWeights } from '../quantized/config.ts';
 import { DenseWeights } from '../safetensors/weights.ts';
 import { companionsOfFolder } from './companion-files.ts';
@@ -47,6 +48,7 @@ export function openFolder(path: string): LoadedCheckpoint {
     eosTokenIds,
     bosTokenId,
     weights: weightsOf(path, configPath, config, quantizeConfig, files, (name) => architecture.isTransposed(name)),
+    computes: computesOf(configPath, config['quantization_config'], files.tensors),
     chatTemplate,
     tokenizerSource: () => tokenizerOfFolder(path, names),
     companionFiles: () => companionsOfFolder(path, names),
