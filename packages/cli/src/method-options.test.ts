@@ -12,7 +12,8 @@ test('flags become the options of their methods, and none become none', () => {
   expect(parse('--order', 'natural', '--damping', '0.1', '--static-groups', '--correct-inputs')).toEqual({
     gptq: { order: 'natural', damping: 0.1, staticGroups: true, correctInputs: true },
   });
-  expect(parse('--awq-objective', 'block', '--awq-steps', '4', '--memory', '2')).toEqual({
+  expect(parse('--awq-objective', 'block', '--awq-steps', '4', '--memory', '2', '--input-scales')).toEqual({
+    inputScales: true,
     awq: { objective: 'block', steps: 4 },
     memory: 2 ** 21,
   });

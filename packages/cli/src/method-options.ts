@@ -19,6 +19,7 @@ export interface MethodFlags {
   readonly correctInputs?: true;
   readonly awqObjective?: NonNullable<NonNullable<QuantizeOptions['awq']>['objective']>;
   readonly awqSteps?: number;
+  readonly inputScales?: true;
   readonly effort?: NonNullable<NonNullable<QuantizeOptions['signround']>['effort']>;
   readonly iterations?: number;
   readonly learningRate?: number;
@@ -38,6 +39,7 @@ export function methodOptions(command: Command): Command {
     .option('--correct-inputs', 'gptq: make up for what earlier layers did to the input too (GPTAQ)')
     .addOption(choice('--awq-objective <name>', 'awq: what decides (default: gram)', ['gram', 'block']))
     .option('--awq-steps <n>', 'awq: exponents that are tried (default: 10)', wholeNumber(1))
+    .option('--input-scales', 'awq, teq: scale what activations such as GELU give to a linear as well')
     .addOption(choice('--effort <name>', 'signround: 50, 200 or 1000 steps (default: light)', signRoundEfforts))
     .option('--iterations <n>', 'teq, signround: steps per block', wholeNumber(0))
     .option('--learning-rate <x>', 'teq, signround', realNumber(0, 10))
@@ -45,7 +47,8 @@ export function methodOptions(command: Command): Command {
 }
 
 export function toMethodOptions(flags: MethodFlags): Partial<QuantizeOptions> {
-  const { layer, order, damping, staticGroups, correctInputs, awqObjective, awqSteps, effort, memory } = flags;
+  const { layer, order, damping, staticGroups, correctInputs, awqObjective, awqSteps, effort, memory, inputScales } =
+    flags;
   const training = {
     ...(flags.iterations === undefined ? {} : { iterations: flags.iterations }),
     ...(flags.learningRate === undefined ? {} : { learningRate: flags.learningRate }),
@@ -68,6 +71,7 @@ export function toMethodOptions(flags: MethodFlags): Partial<QuantizeOptions> {
     ...(effort === undefined && Object.keys(training).length === 0
       ? {}
       : { signround: { ...training, ...(effort === undefined ? {} : { effort }) } }),
+    ...(inputScales === undefined ? {} : { inputScales }),
     ...(memory === undefined ? {} : { memory: memory * 2 ** 20 }),
   };
 }

@@ -83,6 +83,16 @@ export interface ArchitectureDescription<Schema extends z.ZodType<object>> {
   readonly gguf?: GgufMapping;
 }
 
+const INPUT_SCALES = 'quantization_config.input_scales';
+
+/** The linears with a scaled input, as a packed folder's config names them. */
+function inputScales({ quantization_config: quantization }: HfConfig): readonly string[] {
+  if (typeof quantization !== 'object' || quantization === null) return [];
+  const names = (quantization as HfConfig)['input_scales'] ?? [];
+  if (Array.isArray(names) && names.every((name) => typeof name === 'string')) return names;
+  throw new InvalidConfigError('config.json', INPUT_SCALES, 'it must be a list of linears');
+}
+
 /** Makes an architecture from its schema and its forward pass. */
 export function defineArchitecture<Schema extends z.ZodType<object>>(
   description: ArchitectureDescription<Schema>,
@@ -101,8 +111,11 @@ export function defineArchitecture<Schema extends z.ZodType<object>>(
     modelTypes,
     parse: (config) => ({ ...config, ...parse(config) }),
     build(config) {
-      const builder = new Builder();
-      return { graph: builder.graph, ...description.forward(builder, parse(config)) };
+      const builder = new Builder(inputScales(config));
+      const pass = { graph: builder.graph, ...description.forward(builder, parse(config)) };
+      const [unknown] = builder.pendingInputScales;
+      if (unknown === undefined) return pass;
+      throw new InvalidConfigError('config.json', INPUT_SCALES, `the model has no linear ${unknown}`);
     },
     aliases(weight) {
       const same = [

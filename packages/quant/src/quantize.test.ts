@@ -214,6 +214,7 @@ test('the files beside the weights of a GGUF model make a folder with the same t
     source,
     { method: 'rtn' },
     { output, layers: [], bytesBefore: 0, bytesAfter: 0, resumed: 0 },
+    [],
   );
   for (const [name, content] of files) await writeFile(join(folder, name), content);
   const norm = source.tensors.get('model.norm.weight') as TensorInfo;

@@ -3,6 +3,7 @@ import { checkOptions, packedByteLength, type Graph } from '@llm/tensor';
 import { blocksOf, exchangedWeights, type Block } from './blocks.ts';
 import { calibrationSequences, type CalibrationOptions } from './calibration/options.ts';
 import { CalibrationError } from './errors.ts';
+import { graphWithInputScales, scaledInputs } from './input-scales.ts';
 import { quantizeCalibrated, type CalibratedOptions } from './methods/calibrated.ts';
 import { quantizeStreamed } from './methods/streamed.ts';
 import { modelFiles } from './output/files.ts';
@@ -18,6 +19,11 @@ import { findTargets, type Target } from './targets.ts';
 export interface QuantizeOptions extends Recipe, CalibratedOptions {
   /** The text to calibrate on. Needed by `gptq`, `awq`, `teq` and `signround`; `rtn` uses it for the clip search. */
   readonly calibration?: CalibrationOptions;
+  /**
+   * Let `awq` and `teq` scale the input of linears behind an activation that no scale passes (GELU), by a vector of its own: the runtime
+   * multiplies by it. GGUF, GPTQ and compressed-tensors have no place for it. Default false.
+   */
+  readonly inputScales?: boolean;
   /** The folder to write; it must not exist. It is `<output>.partial` until it is complete. */
   readonly output: string;
   /** Weight files are cut at this size. Default 4 GiB. */
@@ -29,6 +35,7 @@ export interface QuantizeOptions extends Recipe, CalibratedOptions {
 
 const runOptions = [
   'calibration',
+  'inputScales',
   'output',
   'shardBytes',
   'onProgress',
@@ -58,6 +65,7 @@ export async function quantize(source: string | Checkpoint, options: QuantizeOpt
     onProgress,
     signal,
     calibration,
+    inputScales = false,
     gptq,
     awq,
     teq,
@@ -67,21 +75,21 @@ export async function quantize(source: string | Checkpoint, options: QuantizeOpt
   } = options;
   signal?.throwIfAborted();
   using checkpoint = await openSource(source);
-  const { graph } = checkpoint.architecture.build(checkpoint.config);
-  const plans = planLayers(recipe, findTargets(graph));
+  const { graph: original } = checkpoint.architecture.build(checkpoint.config);
+  const plans = planLayers(recipe, findTargets(original));
   const quantized = new Set([...plans.keys()].map(({ weight }) => weight));
   const steps = methodSteps[recipe.method];
-  const blocks = blocksOf(graph, (weight) => steps.transform !== undefined && quantized.has(weight));
+  const exchanged = (weight: string): boolean => steps.transform !== undefined && quantized.has(weight);
+  const graph = inputScales ? graphWithInputScales(checkpoint, original, exchanged) : original;
+  const added = new Set(graph.weightNames.filter((name) => !original.weightNames.includes(name)));
+  const blocks = blocksOf(graph, exchanged);
   const sequences = await listenTo(checkpoint, calibration, [...plans.values()], steps.calibrated, signal);
 
   const dense = denseTensors(checkpoint, graph, quantized, changedWeights(blocks, quantized));
   const tensors = outputTensors(graph, plans, dense);
-  const sizes = new Map(tensors.map((tensor) => [tensor.name, sourceBytes(checkpoint, tensor)]));
-  const fingerprint = fingerprintOf(checkpoint, [recipe, gptq, awq, teq, signround, shardBytes], sequences ?? []);
-  await using folder = await OutputFolder.open({ path: output, tensors, shardBytes, fingerprint });
-  const resumed = folder.records.size;
-  const run = new QuantizationRun({ checkpoint, graph, blocks, plans, folder, sizes, onProgress, signal });
-
+  const sizes = new Map(
+    tensors.map((tensor) => [tensor.name, added.has(tensor.name) ? 0 : sourceBytes(checkpoint, tensor)]),
+  );
   const settings: CalibratedOptions = {
     ...(gptq && { gptq }),
     ...(awq && { awq }),
@@ -89,6 +97,12 @@ export async function quantize(source: string | Checkpoint, options: QuantizeOpt
     ...(signround && { signround }),
     ...(memory !== undefined && { memory }),
   };
+  const decisive = [recipe, gptq, awq, teq, signround, shardBytes, [...added]];
+  const fingerprint = fingerprintOf(checkpoint, decisive, sequences ?? []);
+  await using folder = await OutputFolder.open({ path: output, tensors, shardBytes, fingerprint });
+  const resumed = folder.records.size;
+  const run = new QuantizationRun({ checkpoint, graph, added, blocks, plans, folder, sizes, onProgress, signal });
+
   if (sequences) await quantizeCalibrated(run, sequences, steps, settings);
   for (const [target, plan] of plans) if (!run.isFinished(target.weight)) await quantizeStreamed(run, target, plan);
   for (const tensor of dense) if (!run.isFinished(tensor.name)) await copyDense(run, tensor);
@@ -96,7 +110,7 @@ export async function quantize(source: string | Checkpoint, options: QuantizeOpt
   const layers = [...plans.keys()].map(({ weight }) => folder.records.get(weight) as LayerReport);
   const bytesAfter = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const report: QuantizationReport = { output, layers, bytesBefore: run.total, bytesAfter, resumed };
-  await folder.finish(modelFiles(checkpoint, recipe, report));
+  await folder.finish(modelFiles(checkpoint, recipe, report, [...scaledInputs(graph).keys()]));
   return report;
 }
 
@@ -122,7 +136,7 @@ function changedWeights(blocks: readonly Block[], quantized: ReadonlySet<string>
 async function copyDense(run: QuantizationRun, { name, verbatim }: DenseTensor): Promise<void> {
   const info = run.checkpoint.tensors.get(name);
   if (!verbatim || !info) {
-    await run.writeDense(name, run.checkpoint.read(name));
+    await run.writeDense(name, run.weight(name).data as Float32Array);
     return;
   }
   for (let at = 0; at < info.byteLength; at += COPY_BYTES) {

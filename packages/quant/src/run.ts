@@ -20,6 +20,8 @@ export interface Progress {
 export interface RunParts {
   readonly checkpoint: Checkpoint;
   readonly graph: Graph;
+  /** Vectors of the graph that the checkpoint does not have: they start as ones. */
+  readonly added: ReadonlySet<string>;
   readonly blocks: readonly Block[];
   readonly plans: ReadonlyMap<Target, LayerPlan>;
   readonly folder: OutputFolder;
@@ -75,7 +77,8 @@ export class QuantizationRun {
 
   /** A weight of the model as it was. */
   weight(name: string): Tensor {
-    return { shape: this.#shapes.get(name) ?? [], data: this.checkpoint.read(name) };
+    const shape = this.#shapes.get(name) ?? [];
+    return { shape, data: this.#parts.added.has(name) ? ones(shape) : this.checkpoint.read(name) };
   }
 
   /** A finished tensor of the output as the quantized model will see it. */
@@ -168,4 +171,8 @@ export class QuantizationRun {
   #size(name: string): number {
     return this.#parts.sizes.get(name) ?? 0;
   }
+}
+
+function ones(shape: readonly number[]): Float32Array {
+  return new Float32Array(shape.reduce((size, dimension) => size * dimension, 1)).fill(1);
 }

@@ -37,7 +37,7 @@ export function denseTensors(
   const weights = graph.nodes.flatMap((node) => (node.op === 'weight' ? [node.attributes] : []));
   const shapes = new Map(weights.map(({ name, shape }) => [name, shape]));
   return graph.weightNames
-    .filter((name) => !quantized.has(name) && checkpoint.has(name))
+    .filter((name) => !quantized.has(name) && (checkpoint.has(name) || changed.has(name)))
     .map((name): DenseTensor => {
       const info = checkpoint.tensors.get(name);
       if (info && checkpoint.format === 'safetensors' && !changed.has(name))

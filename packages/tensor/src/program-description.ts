@@ -62,7 +62,8 @@ export interface HeadSlice extends Slice {
 }
 
 export interface NormDescription {
-  readonly kind: 'rms' | 'layer';
+  /** `scale` normalises nothing: it multiplies each channel by its weight. */
+  readonly kind: 'rms' | 'layer' | 'scale';
   readonly weight: Float32Array;
   readonly bias?: Float32Array;
   readonly epsilon: number;

@@ -11,12 +11,26 @@ import {
 /** The name of a block's weight from its name inside the block: `w('mlp.up_proj')`. */
 export type Path = (name: string) => string;
 
+/** Behind the name of a linear: the vector that its input is multiplied by. */
+export const INPUT_SCALE = '.input_scale';
+
 /** Operators from one tensor to another of the same shape, with nothing to say but their name. */
 export type Activation = 'silu' | 'gelu' | 'geluTanh' | 'relu';
 
 /** What an architecture is written with: one method per operator, weights made by name on first use. */
 export class Builder {
   readonly graph: Graph = new Graph();
+  readonly #inputScales: Set<string>;
+
+  /** @param inputScales - names of linears whose input is multiplied by a vector of weights first */
+  constructor(inputScales: Iterable<string> = []) {
+    this.#inputScales = new Set(inputScales);
+  }
+
+  /** Linears whose input should be scaled and that no call of {@link linear} has made yet. */
+  get pendingInputScales(): readonly string[] {
+    return [...this.#inputScales];
+  }
 
   tokens(): Node {
     return this.graph.add('tokens', [], {});
@@ -57,7 +71,10 @@ export class Builder {
     options: { readonly bias?: boolean; readonly weight?: string } = {},
   ): Node {
     const { bias = false, weight = `${name}.weight` } = options;
-    const inputs = [x, this.weight(weight, [out, width(x.shape)])];
+    const read = this.#inputScales.delete(name)
+      ? this.mul(x, this.weight(`${name}${INPUT_SCALE}`, [width(x.shape)]))
+      : x;
+    const inputs = [read, this.weight(weight, [out, width(x.shape)])];
     if (bias) inputs.push(this.weight(`${name}.bias`, [out]));
     return this.graph.add('linear', inputs, { name });
   }
@@ -92,6 +109,7 @@ export class Builder {
     return this.graph.add('add', [a, b], {});
   }
 
+  /** @param b - of the same shape, or a vector of weights */
   mul(a: Node, b: Node): Node {
     return this.graph.add('mul', [a, b], {});
   }

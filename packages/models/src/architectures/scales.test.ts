@@ -109,6 +109,59 @@ const facts: Readonly<Record<string, readonly [order: string, exchanges: readonl
   gpt2: ['c_attn, c_proj, c_fc, c_proj', ['ln_1 -> c_attn [64]', 'c_attn -> c_proj [64]', 'ln_2 -> c_fc [64]']],
 };
 
+/** Linears behind GELU, which take part once their input is scaled. */
+const behindActivations: Readonly<Record<string, string>> = {
+  'gpt-neox': 'dense_4h_to_h',
+  gptj: 'fc_out',
+  'falcon-7b': 'dense_4h_to_h',
+  mpt: 'down_proj',
+  gpt2: 'c_proj',
+};
+
+test.each(Object.entries(behindActivations))('%s: a scaled input of %s takes up the factors', (name, linear) => {
+  const model = join(folder, name);
+  const config = readConfig(model);
+  const architecture = architectureOf(config);
+  const plain = architecture.build(config);
+  const input_scales = plain.graph.nodes.flatMap((node) =>
+    node.op === 'linear' && short(node.attributes.name) === linear && node.inputs[0]?.op.startsWith('gelu')
+      ? [node.attributes.name]
+      : [],
+  );
+  expect(input_scales).toHaveLength(plain.graph.blocks);
+  const { graph, logits } = architecture.build({ ...config, quantization_config: { input_scales } });
+  const exchanges = equivalentScales(graph).filter(({ absorber }) => absorber.op === 'mul');
+  expect(exchanges.flatMap(({ linears }) => linears.map(({ attributes }) => attributes.name))).toEqual(input_scales);
+
+  const read = readWeights(model, architecture);
+  const weights = (weight: string): Tensor => {
+    if (!weight.endsWith('.input_scale')) return tensor(read(weight).shape, Float64Array.from(read(weight).data));
+    const length = exchanges[0]?.columns.length ?? 0;
+    return tensor([length], new Float64Array(length).fill(1));
+  };
+  const changed = new Map<string, Tensor>();
+  for (const exchange of exchanges)
+    for (const [weight, value] of exchangeScales(
+      exchange,
+      Array.from({ length: exchange.factors }, (_, i) => 0.5 + 3 * Math.abs(Math.sin(1.7 * i))),
+      weights,
+    ))
+      changed.set(weight, value);
+  expect(changed.size).toBe(2 * exchanges.length);
+  const tokens = [5, 93, 17, 4, 60, 60, 8, 31];
+  const before = evaluate(plain.graph, tokens, weights).get(plain.logits)?.data ?? [];
+  const after = evaluate(graph, tokens, (weight) => changed.get(weight) ?? weights(weight)).get(logits)?.data ?? [];
+  expect(relativeError(after, before)).toBeLessThan(1e-12);
+});
+
+test('a config that scales the input of a linear which is not there is refused', () => {
+  const config = readConfig(join(folder, 'gpt-neox'));
+  const build = (input_scales: unknown): unknown =>
+    architectureOf(config).build({ ...config, quantization_config: { input_scales } });
+  expect(() => build(['gpt_neox.layers.0.mlp.up'])).toThrow('the model has no linear gpt_neox.layers.0.mlp.up');
+  expect(() => build('all')).toThrow('quantization_config.input_scales');
+});
+
 describe.each(Object.keys(facts))('%s', (name) => {
   const model = join(folder, name);
   const config = readConfig(model);

@@ -3,11 +3,13 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { TensorInfo } from '../checkpoint.ts';
-import { WriteError } from '../errors.ts';
+import { INPUT_SCALE } from '../architectures/builder.ts';
+import { InvalidWeightError, WriteError } from '../errors.ts';
 import { PACKED_METADATA } from '../formats/packed/weights.ts';
 import { awqLayout, compressedLayout, gptqLayout, type Layout, type LinearShape } from '../formats/quantized/encode.ts';
 import { dequantizeRows, type QuantizedCodes } from '../formats/quantized/linear.ts';
 import { writeSafetensors, type SafetensorsEntry } from '../formats/safetensors/write.ts';
+import { linearsByDivisors, scaledLinear } from '../input-scales.ts';
 import type { LoadedCheckpoint } from '../loaded-checkpoint.ts';
 import { decodeElements, encodeFloats } from '../number-formats.ts';
 import type { ConversionOptions } from './convert.ts';
@@ -93,9 +95,11 @@ function planPacked(checkpoint: LoadedCheckpoint, weights: ConvertedWeight[]): P
     const compute = checkpoint.compute(name);
     return compute ? [[name, compute] as const] : [];
   });
+  const input_scales = [...checkpoint.tensors.keys()].flatMap((name) => scaledLinear(name) ?? []);
   const quantization = {
     ...{ quant_method: 'llm-packed', version: 1 },
     ...(computes.length > 0 && { compute: Object.fromEntries(computes) }),
+    ...(input_scales.length > 0 && { input_scales }),
   };
   return { entries, metadata: { [PACKED_METADATA]: JSON.stringify(described), format: 'pt' }, quantization };
 }
@@ -112,6 +116,7 @@ function planOthers(
   options: ConversionOptions,
   weights: ConvertedWeight[],
 ): Plan {
+  if (target !== 'safetensors' && target !== 'awq') refuseInputScales(checkpoint, target);
   const layout = target === 'safetensors' ? undefined : layouts[target];
   const linears = layout ? quantizedLinears(checkpoint, layout) : [];
   const [first] = linears;
@@ -129,9 +134,13 @@ function planOthers(
   );
   for (const info of checkpoint.tensors.values()) {
     if (written.has(info.name)) continue;
+    if (scaledLinear(info.name) !== undefined) {
+      if (target === 'awq') entries.push(divisorEntry(checkpoint, info, weights));
+      continue; // in safetensors it is part of the weights
+    }
     const wanted =
       options.type === 'F32' || options.type === 'F16' || options.type === 'BF16' ? options.type : undefined;
-    entries.push(denseEntry(checkpoint, info, wanted ?? denseType(info, undefined), weights));
+    entries.push(denseEntry(checkpoint, info, wanted ?? denseType(info, undefined), weights, target === 'safetensors'));
   }
   const quantization = first && quantizationConfig(target, first.shape, symmetric);
   return { entries, metadata: { format: 'pt' }, quantization };
@@ -225,19 +234,60 @@ function denseEntry(
   info: TensorInfo,
   type: DenseType,
   weights: ConvertedWeight[],
+  folds = false,
 ): SafetensorsEntry {
   const { name, dtype, shape } = info;
   const turned = shape.length === 2 && checkpoint.architecture.isTransposed(name);
   return {
     ...{ name, dtype: type, shape: turned ? shape.toReversed() : shape },
     data: () => {
-      const values = checkpoint.read(name);
+      const factors = folds ? inputScaleOf(checkpoint, name) : undefined;
+      const stored = checkpoint.read(name);
+      const values = factors ? stored.map((value, i) => value * (factors[i % factors.length] as number)) : stored;
       const bytes = encodeFloats(type, turned ? transpose(values, shape[0] as number) : values);
       const after = turned ? transpose(decodeElements(type, bytes), shape[1] as number) : decodeElements(type, bytes);
-      weights.push({ name, from: dtype, to: type, largestError: dtype === type ? 0 : largestError(values, after) });
+      weights.push({
+        name,
+        from: dtype,
+        to: type,
+        largestError: dtype === type && !factors ? 0 : largestError(values, after),
+      });
       return bytes;
     },
   };
+}
+
+/** What the input of a linear is multiplied by, which its weight's columns can be instead. */
+function inputScaleOf(checkpoint: LoadedCheckpoint, weight: string): Float32Array | undefined {
+  const scale = weight.replace(/\.weight$/u, INPUT_SCALE);
+  return scale !== weight && checkpoint.has(scale) ? checkpoint.vector(scale) : undefined;
+}
+
+/** AWQ checkpoints divide what an activation gives. */
+function divisorEntry(checkpoint: LoadedCheckpoint, info: TensorInfo, weights: ConvertedWeight[]): SafetensorsEntry {
+  const linear = scaledLinear(info.name);
+  const known = [...linearsByDivisors(checkpoint.architecture, checkpoint.config)];
+  const name = known.find((entry) => entry[1] === linear)?.[0];
+  if (name === undefined) throw new InvalidWeightError(checkpoint.path, info.name, 'stands behind no activation');
+  return {
+    ...{ name, dtype: 'F32', shape: info.shape },
+    data: () => {
+      const factors = checkpoint.vector(info.name);
+      const divisors = factors.map((factor) => 1 / factor);
+      const after = divisors.map((divisor) => 1 / divisor);
+      weights.push({ name, from: info.dtype, to: 'F32', largestError: largestError(factors, after) });
+      return encodeFloats('F32', divisors);
+    },
+  };
+}
+
+/** @throws InvalidArgumentError where inputs are scaled: these formats would lose it */
+export function refuseInputScales(checkpoint: LoadedCheckpoint, target: string): void {
+  const scaled = [...checkpoint.tensors.keys()].find((name) => scaledLinear(name) !== undefined);
+  if (scaled === undefined) return;
+  throw new InvalidArgumentError(
+    `${target} has no place for ${scaled} of ${checkpoint.path}. Write awq, packed or safetensors, or quantize without inputScales.`,
+  );
 }
 
 function transpose(values: Float32Array, rows: number): Float32Array {

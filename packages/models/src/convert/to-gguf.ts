@@ -10,6 +10,7 @@ import { writeGguf, type GgufEntry, type GgufEntryValue } from '../formats/gguf/
 import type { LoadedCheckpoint } from '../loaded-checkpoint.ts';
 import { largestError, type ConvertedWeight } from './report.ts';
 import type { ConversionOptions } from './convert.ts';
+import { refuseInputScales } from './to-folder.ts';
 
 /** Kinds of files, by the kind of most of their weights (`general.file_type`). */
 const fileTypes: Readonly<Record<WrittenType, number>> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7 };
@@ -25,6 +26,7 @@ export async function convertToGguf(
   const { architecture, path, config } = checkpoint;
   const { gguf } = architecture;
   if (!gguf) throw new UnsupportedFormatError(path, `GGUF has no layout for ${architecture.name}`);
+  refuseInputScales(checkpoint, 'gguf');
   const names = namesInFile(gguf, Number(config['num_hidden_layers'] ?? config['n_layer'] ?? config['n_layers'] ?? 0));
   const wanted = options.type === undefined || options.type === 'BF16' ? 'F16' : options.type;
   const weights: ConvertedWeight[] = [];

@@ -7,16 +7,20 @@ export function modelFiles(
   checkpoint: Checkpoint,
   recipe: Recipe,
   report: QuantizationReport,
+  inputScales: readonly string[],
 ): Map<string, string | Uint8Array> {
   return new Map<string, string | Uint8Array>([
     ...checkpoint.companionFiles(),
-    ['config.json', json({ ...checkpoint.config, quantization_config: quantizationConfig(recipe, report) })],
+    [
+      'config.json',
+      json({ ...checkpoint.config, quantization_config: quantizationConfig(recipe, report, inputScales) }),
+    ],
     ['quantization_report.json', json({ ...report, output: undefined, resumed: undefined })],
   ]);
 }
 
 /** What config.json says of the quantization: for readers of the folder; the tensors carry their own formats. `compute` says more: how to multiply by weights. */
-function quantizationConfig(recipe: Recipe, { layers }: QuantizationReport): object {
+function quantizationConfig(recipe: Recipe, { layers }: QuantizationReport, inputScales: readonly string[]): object {
   const computes = layers.flatMap(({ weight, compute }) => (compute ? [[weight, compute] as const] : []));
   const { method, bits = 4, groupSize = 32, scheme = 'sym', scales = 'half', skip, layers: overrides } = recipe;
   return {
@@ -33,6 +37,7 @@ function quantizationConfig(recipe: Recipe, { layers }: QuantizationReport): obj
     ...(skip && { modules_to_not_convert: skip }),
     ...(overrides && { overrides }),
     ...(computes.length > 0 && { compute: Object.fromEntries(computes) }),
+    ...(inputScales.length > 0 && { input_scales: inputScales }),
     packed_tensors: layers.length,
   };
 }

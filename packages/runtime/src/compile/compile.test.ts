@@ -73,6 +73,10 @@ const options = {
   cache: { type: 'f32', blockTokens: 64, blocks: 1 },
 } as const;
 
+const down = (layer: number): string => `gpt_neox.layers.${layer}.mlp.dense_4h_to_h`;
+const dense = 'gpt_neox.layers.1.attention.dense';
+const inputScales = (...names: string[]): HfConfig => ({ quantization_config: { input_scales: names } });
+
 async function expectSame(results: Results): Promise<void> {
   const { graph, logits, hidden } = results;
   const { tensors, weights } = randomWeights(graph);
@@ -107,9 +111,24 @@ describe('a compiled program computes what the graph says', () => {
     ['llama with biases', { ...llama, attention_bias: true, mlp_bias: true }],
     ['gpt-neox with parallel residual', neox],
     ['gpt-neox, one after the other', { ...neox, use_parallel_residual: false }],
+    ['gpt-neox with scaled inputs behind GELU and elsewhere', { ...neox, ...inputScales(down(0), down(1), dense) }],
   ])('%s', async (_, config) => {
     await expectSame(pass(config));
   });
+});
+
+test('a linear multiplies the channels of its input itself', () => {
+  const results = pass({ ...neox, ...inputScales(down(0)) });
+  const { weights } = randomWeights(results.graph);
+  const { instructions } = compile(results, weights, options);
+  const plain = compile(pass(neox), weights, options).instructions;
+  expect(instructions.map(({ op }) => op)).toEqual(plain.map(({ op }) => op));
+  const scaled = instructions.filter(
+    (instruction) => instruction.op === 'linear' && instruction.norm?.kind === 'scale',
+  );
+  expect(scaled).toMatchObject([
+    { parts: [{ name: down(0) }], norm: { weight: weights.vector(`${down(0)}.input_scale`) } },
+  ]);
 });
 
 /** Every operator, arranged so that hardly any pattern fits: what no instruction fuses must run all the same. */
@@ -126,8 +145,9 @@ function unusual(): Results {
   // The embedding is read again below, so that positions cannot simply be added to it.
   const x = graph.add('add', [places, embedded], {});
   const layer = graph.block(0, () => {
-    // A norm that more than linears read.
-    const normed = norm(graph.add('add', [x, embedded], {}), 'norm');
+    // A norm that more than linears read, and a factor for each channel before it.
+    const factored = graph.add('mul', [graph.add('add', [x, embedded], {}), graph.weight('factors', [channels])], {});
+    const normed = norm(factored, 'norm');
     const qkv = graph.add('clamp', [linear(normed, 'qkv', 3 * channels)], { min: -0.5, max: 0.5 });
     const part = (index: number, order: (i: number) => number): Node =>
       graph.add('take', [qkv], {

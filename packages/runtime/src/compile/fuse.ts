@@ -4,7 +4,7 @@ import { attentionOperation } from './attention.ts';
 import { linearOperation } from './linear-operation.ts';
 import { groupLinears } from './linears.ts';
 import type { Operation } from './operation.ts';
-import { addOperation, rowOperation, embedOperation, normOperation } from './single-operations.ts';
+import { addOperation, embedOperation, mulOperation, normOperation, rowOperation } from './single-operations.ts';
 import { Uses } from './uses.ts';
 import type { Weights } from './weights.ts';
 
@@ -47,6 +47,8 @@ function single(node: Node, uses: Uses, weights: Weights): Operation {
       return embedOperation(node, weights);
     case 'add':
       return addOperation(node, uses, weights);
+    case 'mul':
+      return mulOperation(node, weights);
     case 'rmsNorm':
     case 'layerNorm':
       return normOperation(node, weights);

@@ -10,9 +10,15 @@ export function isNorm(node: Node): node is NormNode {
   return node.op === 'rmsNorm' || node.op === 'layerNorm';
 }
 
-export function describeNorm(norm: NormNode, weights: Weights): NormDescription {
-  const { epsilon } = norm.attributes;
+/** A product with one factor for each channel, the same for all rows. */
+export function isChannelScale(node: Node): node is NodeOf<'mul'> {
+  return node.op === 'mul' && node.inputs[1]?.op === 'weight';
+}
+
+export function describeNorm(norm: NormNode | NodeOf<'mul'>, weights: Weights): NormDescription {
   const weight = weights.vector(weightOf(norm, 1));
+  if (norm.op === 'mul') return { kind: 'scale', weight, epsilon: 0 };
+  const { epsilon } = norm.attributes;
   if (norm.op === 'rmsNorm') {
     const { weightOffset = 0 } = norm.attributes;
     return { kind: 'rms', weight: weightOffset === 0 ? weight : weight.map((w) => w + weightOffset), epsilon };
@@ -58,11 +64,11 @@ function isWholeNorm(node: Node): node is NormNode {
 }
 
 /**
- * The norm that linears can apply to their input themselves: one over whole rows that nothing but linears read. Every group
- * of linears repeats it, which costs less than a pass of its own through memory.
+ * The norm, or the scale of each channel, that linears can apply to their input themselves: one over whole rows that nothing but
+ * linears read. Every group of linears repeats it, which costs less than a pass of its own through memory.
  */
-export function foldedNorm(node: Node, uses: Uses): { norm: NormNode; input: Node } | undefined {
-  if (!isWholeNorm(node)) return undefined;
+export function foldedNorm(node: Node, uses: Uses): { norm: NormNode | NodeOf<'mul'>; input: Node } | undefined {
+  if (!isWholeNorm(node) && !isChannelScale(node)) return undefined;
   if (!uses.readers(node).every((reader) => reader.op === 'linear' && inputOf(reader) === node)) return undefined;
   return { norm: node, input: inputOf(node) };
 }

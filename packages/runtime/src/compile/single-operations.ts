@@ -2,7 +2,7 @@ import { width, type Instruction, type Node, type NodeOf } from '@llm/tensor';
 
 import { UnsupportedGraphError } from '../errors.ts';
 import { inputOf, weightOf } from './inputs.ts';
-import { describeNorm, type NormNode } from './norms.ts';
+import { describeNorm, isChannelScale, type NormNode } from './norms.ts';
 import type { Operation } from './operation.ts';
 import type { Uses } from './uses.ts';
 import type { Weights } from './weights.ts';
@@ -42,6 +42,17 @@ export function addOperation(node: NodeOf<'add'>, uses: Uses, weights: Weights):
   return binary(node, 'add');
 }
 
+/** A product of two values, or of one with a factor for each channel. */
+export function mulOperation(node: NodeOf<'mul'>, weights: Weights): Operation {
+  if (!isChannelScale(node)) return binary(node, 'mul');
+  const input = inputOf(node);
+  return {
+    reads: [input],
+    writes: [node],
+    lower: ({ buffer }) => ({ op: 'norm', in: buffer(input), out: buffer(node), norm: describeNorm(node, weights) }),
+  };
+}
+
 export function normOperation(node: NormNode, weights: Weights): Operation {
   const input = inputOf(node);
   const { perHead } = node.attributes;
@@ -70,8 +81,6 @@ export function rowOperation(node: Node): Operation {
   const input = inputOf(node);
   const writes = [node];
   switch (node.op) {
-    case 'mul':
-      return binary(node, 'mul');
     case 'silu':
     case 'gelu':
     case 'geluTanh':

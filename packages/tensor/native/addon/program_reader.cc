@@ -162,9 +162,11 @@ class Reader {
   Norm ReadNorm(const Fields& f) {
     if (!f.Has("kind")) return {};
     const std::string kind = f.Text("kind");
-    Expect(kind == "rms" || kind == "layer", "norm", kind);
-    return {kind == "rms" ? NormKind::kRms : NormKind::kLayer, f.Floats("weight"), f.Floats("bias"),
-            f.Float("epsilon")};
+    Expect(kind == "rms" || kind == "layer" || kind == "scale", "norm", kind);
+    return {kind == "rms"     ? NormKind::kRms
+            : kind == "scale" ? NormKind::kScale
+                              : NormKind::kLayer,
+            f.Floats("weight"), f.Floats("bias"), f.Float("epsilon")};
   }
 
   Table ReadTable(const Fields& f) {

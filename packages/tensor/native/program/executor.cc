@@ -205,6 +205,7 @@ float* Executor::Base(int index) const {
 void Executor::ApplyNorm(const Norm& norm, const float* x, int n, float* out) const {
   const VectorKernels& vector = *kernels_.vector;
   if (norm.kind == NormKind::kRms) return vector.rms_norm(x, norm.weight.data(), norm.epsilon, n, out);
+  if (norm.kind == NormKind::kScale) return vector.mul(x, norm.weight.data(), n, out);
   const float* const bias = norm.bias.empty() ? nullptr : norm.bias.data();
   vector.layer_norm(x, norm.weight.data(), bias, norm.epsilon, n, out);
 }

@@ -13,7 +13,7 @@
 
 namespace llm {
 
-enum class NormKind : uint8_t { kNone, kRms, kLayer };
+enum class NormKind : uint8_t { kNone, kRms, kLayer, kScale };  // kScale: x * weight, nothing normalised
 
 struct Norm {
   NormKind kind = NormKind::kNone;

@@ -84,6 +84,7 @@ export interface OperatorAttributes {
   rope: RopeAttributes;
   attention: AttentionAttributes;
   add: NoAttributes;
+  /** a * b; b may be a vector, one factor for each channel. */
   mul: NoAttributes;
   silu: NoAttributes;
   /** x Φ(x), with the exact normal distribution. */

@@ -13,8 +13,8 @@ import { width, type Node, type NodeOf } from './node.ts';
 export interface EquivalentScale {
   readonly linears: readonly NodeOf<'linear'>[];
   readonly block: number;
-  /** The norm or the linear whose output channels (weight and bias) are divided. */
-  readonly absorber: NodeOf<'linear'> | NodeOf<'rmsNorm'> | NodeOf<'layerNorm'>;
+  /** The norm, the linear, or the product with a vector of weights whose output channels (weight and bias) are divided. */
+  readonly absorber: NodeOf<'linear'> | NodeOf<'rmsNorm'> | NodeOf<'layerNorm'> | NodeOf<'mul'>;
   /** How many factors there are to choose. */
   readonly factors: number;
   /** The factor of each column of the linears. */

@@ -1,10 +1,10 @@
 import type { OperatorName } from '../graph/attributes.ts';
-import type { Shape } from '../graph/node.ts';
+import { width, type Shape } from '../graph/node.ts';
 import { mapTensor, zeros, type Tensor } from '../tensor.ts';
 import { erf } from './erf.ts';
 import { input } from './inputs.ts';
 import type { Operator } from './operator.ts';
-import { sameShape } from './shapes.ts';
+import { rowsOf, sameShape, vectorOf } from './shapes.ts';
 
 const sameAsInput = ([x = []]: readonly Shape[]): Shape => x;
 
@@ -102,7 +102,22 @@ export function sum(a: Tensor, b: Tensor): Tensor {
 function product(a: Tensor, b: Tensor): Tensor {
   const out = zeros(a.shape, a);
   const [x, y, z] = [a.data, b.data, out.data];
-  for (let i = 0; i < z.length; i++) z[i] = (x[i] as number) * (y[i] as number);
+  if (y.length === z.length) for (let i = 0; i < z.length; i++) z[i] = (x[i] as number) * (y[i] as number);
+  else
+    for (let begin = 0; begin < z.length; begin += y.length)
+      for (let c = 0; c < y.length; c++) z[begin + c] = (x[begin + c] as number) * (y[c] as number);
+  return out;
+}
+
+/** The gradient of a vector that every row is multiplied by. */
+function vectorGradient(dy: Tensor, x: Tensor, vector: Tensor): Tensor {
+  // Over all tokens: in double precision, whatever the tensors are.
+  const sums = new Float64Array(vector.data.length);
+  for (let begin = 0; begin < dy.data.length; begin += sums.length)
+    for (let c = 0; c < sums.length; c++)
+      sums[c] = (sums[c] as number) + (dy.data[begin + c] as number) * (x.data[begin + c] as number);
+  const out = zeros(vector.shape, vector);
+  out.data.set(sums);
   return out;
 }
 
@@ -113,10 +128,21 @@ export const add: Operator<'add'> = {
   gradient: ({ dy }) => [dy, dy],
 };
 
+/** Inputs: a [T, columns], and b of the same shape or one vector [columns] for all rows. */
 export const mul: Operator<'mul'> = {
   arity: [2, 2],
-  shape: ([a = [], b = []]) => sameShape('mul', a, b),
+  shape: ([a = [], b = []]) => {
+    if (b.length !== 1) return sameShape('mul', a, b);
+    vectorOf('mul', b, width(rowsOf('mul', a)));
+    return a;
+  },
   evaluate: (inputs) => product(input(inputs, 0), input(inputs, 1)),
-  gradient: ({ dy, inputs }) => [product(dy, input(inputs, 1)), product(dy, input(inputs, 0))],
-  absorb: (node, channels) => node.inputs.map((from) => ({ node: from, channels })), // either factor will do
+  gradient: ({ dy, inputs, wanted }) => {
+    const [a, b] = [input(inputs, 0), input(inputs, 1)];
+    const other = (): Tensor => (b.shape.length === 1 ? vectorGradient(dy, a, b) : product(dy, a));
+    return [wanted[0] === false ? undefined : product(dy, b), wanted[1] === false ? undefined : other()];
+  },
+  // A vector of weights takes the factors up; of two values either will do.
+  absorb: (node, channels) =>
+    node.inputs[1]?.op === 'weight' ? 'here' : node.inputs.map((from) => ({ node: from, channels })),
 };

@@ -63,6 +63,7 @@ const cases = [
   }),
   one({ op: 'add', attributes: {}, rows: [4, 4] }),
   one({ op: 'mul', attributes: {}, rows: [4, 4] }),
+  one({ op: 'mul', attributes: {}, rows: [4], weights: [[4]], name: 'mul by a vector' }),
   one({ op: 'silu', attributes: {}, rows: [4] }),
   one({ op: 'gelu', attributes: {}, rows: [4] }),
   one({ op: 'geluTanh', attributes: {}, rows: [4] }),

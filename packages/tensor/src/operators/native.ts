@@ -77,7 +77,8 @@ export class NativeOperators {
         return this.#linear(inputs);
       case 'add':
       case 'mul':
-        return this.#map(node.op, input(inputs, 0), input(inputs, 1));
+        // A vector for all rows is left to the plain operator.
+        return isVector(inputs[1]) ? undefined : this.#map(node.op, input(inputs, 0), input(inputs, 1));
       case 'silu':
       case 'gelu':
       case 'geluTanh':
@@ -101,6 +102,7 @@ export class NativeOperators {
   ): Promise<Gradients | undefined> {
     switch (op) {
       case 'mul':
+        if (isVector(inputs[1])) return undefined;
         return [
           wanted[0] ? await this.#map('mul', dy, input(inputs, 1)) : undefined,
           wanted[1] ? await this.#map('mul', dy, input(inputs, 0)) : undefined,
@@ -244,6 +246,10 @@ function attentionInputs(
 
 /** Arguments behind the first. */
 type Without<Arguments extends unknown[]> = Arguments extends [unknown, ...infer Rest] ? Rest : never;
+
+function isVector(tensor: Tensor | undefined): boolean {
+  return tensor?.shape.length === 1;
+}
 
 function allSingle(tensors: readonly Tensor[]): boolean {
   return tensors.every((tensor) => tensor.data instanceof Float32Array);

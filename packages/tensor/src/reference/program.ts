@@ -250,6 +250,7 @@ function addTo(to: Float64Array, values: ArrayLike<number>): void {
 
 function normalize(x: ArrayLike<number>, norm: NormDescription): Float64Array {
   const values = Float64Array.from(x);
+  if (norm.kind === 'scale') return values.map((value, i) => value * (norm.weight[i] ?? 1));
   const mean = norm.kind === 'layer' ? values.reduce((sum, value) => sum + value, 0) / values.length : 0;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
   const factor = 1 / Math.sqrt(variance + norm.epsilon);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { HfConfig } from '../../architecture.ts';
 import { architectureOf } from '../../architectures/registry.ts';
 import { InvalidConfigError, ModelNotFoundError, UnsupportedFormatError } from '../../errors.ts';
+import { DividedActivations, storedDivisors } from '../../input-scales.ts';
 import { parseGenerationConfig, tokenIds } from '../../generation-config.ts';
 import { LoadedCheckpoint } from '../../loaded-checkpoint.ts';
 import { readJsonObject } from '../../read-file.ts';
@@ -24,12 +25,12 @@ export function openFolder(path: string): LoadedCheckpoint {
   const configPath = join(path, 'config.json');
   const stored = read('config.json');
   const architecture = architectureOf(stored);
-  const config = architecture.parse(stored);
+  const parsed = architecture.parse(stored);
   const generationPath = join(path, 'generation_config.json');
   const generation = read('generation_config.json');
   const ids = (key: string): readonly number[] => {
     const own = tokenIds(generationPath, generation, key);
-    return own.length > 0 ? own : tokenIds(configPath, config, key);
+    return own.length > 0 ? own : tokenIds(configPath, parsed, key);
   };
   const generationConfig = parseGenerationConfig(generationPath, generation);
   const eosTokenIds = ids('eos_token_id');
@@ -40,6 +41,15 @@ export function openFolder(path: string): LoadedCheckpoint {
   const quantizeConfig = names.has('quantize_config.json')
     ? { quant_method: 'gptq', ...read('quantize_config.json') }
     : undefined;
+  const quantization = parsed['quantization_config'] ?? quantizeConfig;
+  if (quantization !== undefined && typeof quantization !== 'object')
+    throw new InvalidConfigError(configPath, 'quantization_config', 'it must be an object');
+  const divisors = storedDivisors(path, architecture, parsed, quantization ? files.tensors : []);
+  const input_scales = [...divisors.values()];
+  const config = divisors.size === 0 ? parsed : { ...parsed, quantization_config: { ...quantization, input_scales } };
+  const weights = weightsOf(path, quantization as HfConfig | undefined, files, (name) =>
+    architecture.isTransposed(name),
+  );
   return new LoadedCheckpoint({
     path,
     config,
@@ -47,7 +57,7 @@ export function openFolder(path: string): LoadedCheckpoint {
     architecture,
     eosTokenIds,
     bosTokenId,
-    weights: weightsOf(path, configPath, config, quantizeConfig, files, (name) => architecture.isTransposed(name)),
+    weights: divisors.size === 0 ? weights : new DividedActivations(weights, divisors),
     computes: computesOf(configPath, config['quantization_config'], files.tensors),
     chatTemplate,
     tokenizerSource: () => tokenizerOfFolder(path, names),
@@ -57,21 +67,15 @@ export function openFolder(path: string): LoadedCheckpoint {
 
 function weightsOf(
   path: string,
-  configPath: string,
-  config: HfConfig,
-  quantizeConfig: HfConfig | undefined,
+  quantization: HfConfig | undefined,
   files: WeightFiles,
   isTransposed: (name: string) => boolean,
 ): WeightSource {
   const dense = new DenseWeights(path, files.files, files.tensors, isTransposed, files.format);
-  const quantization = config['quantization_config'] ?? quantizeConfig;
   if (quantization === undefined) return dense;
-  if (typeof quantization !== 'object') {
-    throw new InvalidConfigError(configPath, 'quantization_config', 'it must be an object');
-  }
-  const method = (quantization as HfConfig)['quant_method'];
+  const method = quantization['quant_method'];
   if (method === 'llm-packed') return new PackedWeights(path, dense, files.metadata);
-  const quantized = quantizedWeights(path, quantization as HfConfig, dense);
+  const quantized = quantizedWeights(path, quantization, dense);
   if (quantized) return quantized;
   const known = quantizationMethods.join(', ');
   throw new UnsupportedFormatError(path, `its weights are quantized by ${JSON.stringify(method)}; known are ${known}`);
