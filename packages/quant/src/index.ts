@@ -75,6 +75,12 @@ export {
   type TrialWorkers,
   type TuneResult,
 } from './autotune/auto-quantize.ts';
+export {
+  measureActivations,
+  type InputMeasurement,
+  type MeasureActivationsOptions,
+  type WeightTimes,
+} from './autotune/activations.ts';
 export type { Candidate, CandidateSpace } from './autotune/candidates.ts';
 export {
   judge,

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { openCheckpoint, writeSafetensors, type SafetensorsEntry } from '@llm/models';
-import { quantize } from '@llm/quant';
+import { quantize, type TuneReport } from '@llm/quant';
 import { Model, type LoadOptions } from '@llm/runtime';
 import { demoModel } from '../../../../tools/test/shared-data.mjs';
+import { run } from '../run.ts';
 
 /** Channels of the hidden states, one in each span of 128 that activations are quantized in. */
 const channels = [40, 200];
@@ -61,3 +62,27 @@ test('outliers flip greedy tokens under int8 activations, and do not under a rec
   expect(await greedy(mended, { compute: 'int8' })).toEqual(flipped);
   expect(await greedy(plain, { compute: 'f32' })).toEqual(exact);
 }, 60_000);
+
+test('tuning finds the outliers by itself, and mends them', async () => {
+  const text = join(folder, 'text.txt');
+  const story =
+    'Once upon a time, there was a little girl named Lily. She loved to play outside in the park with her friends. ';
+  await writeFile(text, story.repeat(6));
+  const output = join(folder, 'tuned');
+  const space = ['--methods', 'rtn', '--schemes', 'sym', '--group-sizes', '32', '--tolerance', '10%'];
+  let out = '';
+  const code = await run(['tune', source, '-o', output, '--perplexity', text, ...space, '-t', '1', '--json'], {
+    interactive: false,
+    write: (line) => {
+      out += line;
+    },
+    stream: () => undefined,
+    note: () => undefined,
+  });
+  const { result } = JSON.parse(out) as TuneReport;
+  expect(code).toBe(0);
+  expect(result.trials[0]).toMatchObject({ verdict: 'fail' });
+  const exact = result.best.layers.flatMap(({ weight, compute }) => (compute === 'f32' ? [weight] : []));
+  expect(exact).toHaveLength(5 * 2);
+  expect(exact.every((weight) => /mlp\.(gate|up)_proj/.test(weight))).toBe(true);
+}, 120_000);

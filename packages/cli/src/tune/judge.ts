@@ -76,8 +76,7 @@ export class Judge {
 
   async evaluate({ path, kind }: EvaluationTarget, { documents, signal }: EvaluationRequest): Promise<Evaluation> {
     // The original in its own precision, candidates as they will run.
-    const options: LoadOptions =
-      kind === 'baseline' ? { compute: 'f32', kvCache: { type: 'f32' } } : { compute: 'int8' };
+    const options: LoadOptions = kind === 'baseline' ? { compute: 'f32', kvCache: { type: 'f32' } } : {};
     await using model = await Model.load(path, {
       ...options,
       threads: this.threads,
@@ -117,7 +116,7 @@ export class Judge {
 
   /** Milliseconds per token, decoding. */
   async measure(path: string, signal?: AbortSignal): Promise<number> {
-    await using model = await Model.load(path, { compute: 'int8', threads: this.threads });
+    await using model = await Model.load(path, { threads: this.threads });
     return await decodeMilliseconds(model.program, signal ? { signal } : {});
   }
 

@@ -75,6 +75,7 @@ function tune(options: Partial<AutoQuantizeOptions>) {
   return autoQuantize('source', {
     evaluate: fakeEvaluate(() => 0),
     make: fakeMake(),
+    activations: () => Promise.resolve([]),
     output: join(folder, 'best'),
     methods: ['rtn'],
     schemes: ['sym'],
@@ -113,6 +114,37 @@ test('if nothing passes, the layers that suffer most get 8 bits', async () => {
   });
   expect(result.passed).toBe(true);
   expect(result.best.recipe.layers).toEqual([{ match: 'b', bits: 8, scheme: 'sym' }]);
+});
+
+test('if activations have outliers, their layers get exact arithmetic; what was measured is not measured again', async () => {
+  let measured = 0;
+  const even = { int8: 1, bf16: 2, f32: 2 };
+  const activations: AutoQuantizeOptions['activations'] = (_, { layers }) => {
+    measured++;
+    return Promise.resolve(
+      layers.map(({ weight }) => ({
+        weights: [{ weight, now: even, raised: even }],
+        errors: { int8: weight === 'c' ? 0.5 : 1e-6, bf16: 0, f32: 0 },
+      })),
+    );
+  };
+  const evaluate = fakeEvaluate((recipe) =>
+    recipe.layers?.some(({ match, compute }) => match === 'c' && compute === 'f32') ? 0 : 200,
+  );
+  const stop = new AbortController();
+  const onTrial = ({ recipe }: Trial): void => {
+    if (recipe.layers) stop.abort(new Error('killed'));
+  };
+  const options = { groupSizes: [32], activations, evaluate };
+  await expect(tune({ ...options, onTrial, signal: stop.signal })).rejects.toThrow('killed');
+  const result = await tune(options);
+  expect(measured).toBe(1);
+  expect(result.passed).toBe(true);
+  expect(result.activations).toHaveLength(3);
+  // At equal times 8 bits are free, and only outliers are worth time.
+  expect(result.best.recipe.layers).toEqual(
+    layerNames.map((match) => ({ match, bits: 8, scheme: 'sym', ...(match === 'c' && { compute: 'f32' }) })),
+  );
 });
 
 test('if nothing passes at all, the closest is returned, and said to have failed', async () => {

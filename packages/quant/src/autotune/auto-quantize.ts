@@ -5,6 +5,7 @@ import type { CalibrationOptions } from '../calibration/options.ts';
 import { exists, guard } from '../output/disk.ts';
 import { lockFolder } from '../output/lock.ts';
 import { methodNames, methodSteps, type MethodName } from '../recipe.ts';
+import { measureActivations, type InputMeasurement, type MeasureActivationsOptions } from './activations.ts';
 import { candidates, type Candidate, type CandidateSpace } from './candidates.ts';
 import type { Evaluation } from './evaluation.ts';
 import { TuneJournal } from './journal.ts';
@@ -51,6 +52,11 @@ export interface AutoQuantizeOptions extends CandidateSpace, TrialTools {
   readonly calibration?: CalibrationOptions;
   /** Of the draw of calibration sequences, where `calibration` has none of its own. */
   readonly seed?: number;
+  /**
+   * Measures what rounded activations do to the linears of the source, and what more exact arithmetic would take, when no plain recipe
+   * passes. Default {@link measureActivations}.
+   */
+  readonly activations?: (source: string, options: MeasureActivationsOptions) => Promise<readonly InputMeasurement[]>;
   /** The folder for the best model; it must not exist. `<output>.tune` holds the trials until the run is over. */
   readonly output: string;
   /**
@@ -71,6 +77,8 @@ export interface TuneResult {
   readonly tolerance: number;
   /** In the order in which they were tried. */
   readonly trials: readonly Trial[];
+  /** What was measured of activations, where recipes had to be mended. */
+  readonly activations?: readonly InputMeasurement[];
   /** The folder of the best model. */
   readonly output: string;
   readonly seconds: number;
@@ -85,6 +93,7 @@ const optionNames = [
     'objective',
     'measure',
     'divergence',
+    'activations',
     'budget',
     'documents',
     'seed',
@@ -98,7 +107,8 @@ const optionNames = [
 /**
  * Finds the cheapest recipe that keeps a model within tolerance of itself: quantize, evaluate, decide, go on. Recipes are tried
  * from the cheapest to run; weight error and divergence sort out the hopeless, evaluation stops as soon as it is decided, and
- * if no plain recipe passes, the layers that suffer most are given more bits. A passing recipe that was tried is never passed
+ * if no plain recipe passes, the layers that suffer most are given more bits, and those whose activations have outliers exact
+ * arithmetic. A passing recipe that was tried is never passed
  * over for a failing one. Interrupted runs go on where they stopped and come to the same answer.
  *
  * @throws TuneError if the evaluation fails or gives no number
@@ -126,6 +136,7 @@ class Tuning implements AsyncDisposable {
   readonly #unlock: () => Promise<void>;
   #baseline!: Evaluation;
   #best: Trial | undefined;
+  #activations: readonly InputMeasurement[] | undefined;
 
   private constructor(
     source: string,
@@ -181,6 +192,7 @@ class Tuning implements AsyncDisposable {
       baseline: this.#baseline,
       tolerance: this.#tolerance,
       trials: this.#trials,
+      ...(this.#activations && { activations: this.#activations }),
       output,
       seconds: (performance.now() - this.#started) / 1000,
     };
@@ -236,7 +248,8 @@ class Tuning implements AsyncDisposable {
     if (this.#best?.verdict === 'pass' || this.#spent()) return;
     const start = this.#best;
     if (!start) return;
-    const mended = [...repairs(start)];
+    this.#activations = await this.#measureActivations(start);
+    const mended = [...repairs(start, this.#activations, this.#options.objective ?? 'latency')];
     for (const [i, repair] of mended.entries()) {
       if (this.#spent()) return;
       this.#progress(list.length + i, list.length + mended.length);
@@ -244,6 +257,20 @@ class Tuning implements AsyncDisposable {
       const trial = await this.#try(repair, 'staged');
       if (trial.verdict === 'pass') return;
     }
+  }
+
+  async #measureActivations({ name, layers }: Trial): Promise<readonly InputMeasurement[]> {
+    const known = this.#journal.activations(name);
+    if (known) return known;
+    const { activations = measureActivations, signal } = this.#options;
+    const calibration = this.#calibration;
+    const measured = await activations(this.#source, {
+      layers,
+      ...(calibration && { calibration }),
+      ...(signal && { signal }),
+    });
+    await this.#journal.keepActivations(name, measured);
+    return measured;
   }
 
   #bestBits(list: readonly Candidate[]): number {

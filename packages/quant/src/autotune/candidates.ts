@@ -60,7 +60,11 @@ function schemesOf(method: MethodName, given: CandidateSpace['schemes']): NonNul
 export function recipeName({ method, bits = 4, groupSize = 32, scheme = 'sym', head, layers = [] }: Recipe): string {
   const group = groupSize === -1 ? 'per-channel' : `g${groupSize}`;
   const headPart = head === false ? 'head-kept' : `head${head?.bits ?? 8}`;
-  const mixed = layers.length > 0 ? ` +${layers.length} layers` : '';
+  const exact = layers.filter(({ compute }) => compute !== undefined && compute !== 'int8').length;
+  const raised = layers.filter((layer) =>
+    Object.keys(layer).some((key) => key !== 'match' && key !== 'compute'),
+  ).length;
+  const mixed = `${raised > 0 ? ` +${raised} layers` : ''}${exact > 0 ? ` +${exact} exact` : ''}`;
   return `${method} w${bits} ${group} ${scheme} ${headPart}${mixed}`;
 }
 

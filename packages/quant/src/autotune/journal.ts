@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { guard } from '../output/disk.ts';
+import type { InputMeasurement } from './activations.ts';
 import type { Evaluation } from './evaluation.ts';
 import type { Trial } from './trial.ts';
 
@@ -9,6 +10,8 @@ interface State {
   readonly key: string;
   readonly baseline?: Evaluation;
   readonly trials: Readonly<Record<string, Trial>>;
+  /** Of the trial that repairs start from. Times are never measured twice alike: a resumed run needs the first ones. */
+  readonly activations?: { readonly trial: string; readonly inputs: readonly InputMeasurement[] };
 }
 
 /**
@@ -45,6 +48,15 @@ export class TuneJournal {
 
   async keep(trial: Trial): Promise<void> {
     await this.#write({ ...this.#state, trials: { ...this.#state.trials, [trial.name]: trial } });
+  }
+
+  activations(trial: string): readonly InputMeasurement[] | undefined {
+    const { activations } = this.#state;
+    return activations?.trial === trial ? activations.inputs : undefined;
+  }
+
+  async keepActivations(trial: string, inputs: readonly InputMeasurement[]): Promise<void> {
+    await this.#write({ ...this.#state, activations: { trial, inputs } });
   }
 
   async #write(state: State): Promise<void> {

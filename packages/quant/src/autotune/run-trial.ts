@@ -84,8 +84,8 @@ export async function makeCandidate(
   return {
     bytes: report.bytesAfter,
     weightError: report.layers.reduce((sum, l) => sum + l.relativeError * l.rows * l.columns, 0) / Math.max(1, weights),
-    layers: report.layers.map(({ weight, bits, groupSize, relativeError, bytesAfter }) => {
-      return { weight, bits, groupSize, relativeError, bytesAfter };
+    layers: report.layers.map(({ weight, bits, groupSize, compute, relativeError, bytesAfter }) => {
+      return { weight, bits, groupSize, ...(compute && { compute }), relativeError, bytesAfter };
     }),
     quantizeSeconds: (performance.now() - started) / 1000,
   };

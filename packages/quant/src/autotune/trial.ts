@@ -10,7 +10,10 @@ export interface Trial {
   readonly bytes: number;
   /** Mean over layers of the relative weight error, weighted by size. */
   readonly weightError: number;
-  readonly layers: readonly Pick<LayerReport, 'weight' | 'bits' | 'groupSize' | 'relativeError' | 'bytesAfter'>[];
+  readonly layers: readonly Pick<
+    LayerReport,
+    'weight' | 'bits' | 'groupSize' | 'compute' | 'relativeError' | 'bytesAfter'
+  >[];
   readonly quantizeSeconds: number;
   /** Mean Kullback-Leibler divergence from the baseline, if it was asked for. */
   readonly divergence?: number;

@@ -27,6 +27,7 @@ export function tuneHtml(report: TuneReport): string {
 ${speed ? `<section><h2>Loss and speed</h2>${plot(report, (trial) => trial.millisecondsPerToken ?? Number.NaN, 'ms per token')}</section>` : ''}
 <section><h2>Trials</h2>${trialTable(report)}</section>
 <section><h2>Layers of ${escapeHtml(result.best.name)}</h2>${layerMap(result.best)}</section>
+${activationMap(report)}
 <section><h2>Do it again</h2><pre>${escapeHtml(report.command)}</pre>
 <p class="faint">${escapeHtml(report.machine)}; ${escapeHtml(report.date)}; ${(result.seconds / 60).toFixed(1)} minutes.</p></section>
 </main>
@@ -77,17 +78,47 @@ function trialTable(report: TuneReport): string {
 /** A row per kind of layer, a column per decoder block; the darker the greater the error, ringed where there are 8 bits. */
 function layerMap({ layers }: Trial): string {
   const worst = Math.max(...layers.map(({ relativeError }) => relativeError), Number.MIN_VALUE);
-  const rows = new Map<string, string[]>();
-  for (const { weight, bits, groupSize, relativeError } of layers) {
-    const kind = weight.replace(/^.*\.\d+\./, '').replace(/\.weight$/, '');
+  const cells = layers.map(({ weight, bits, groupSize, relativeError }): Cell => {
     const title = `${weight}: ${bits} bits, groups of ${groupSize}, error ${(relativeError * 100).toFixed(2)} %`;
-    const cell = `<span class="cell${bits > 4 ? ' wide' : ''}" style="--share:${((relativeError / worst) * 100).toFixed(0)}%" title="${escapeHtml(title)}"></span>`;
+    return { weight, title, share: relativeError / worst, ringed: bits > 4 };
+  });
+  return `${heatMap(cells)}<p class="faint">Relative error of the weights, darkest ${(worst * 100).toFixed(1)} %; ringed: more than 4 bits. Blocks from left to right.</p>`;
+}
+
+/** The same for the inputs of linears: how far 8 bits of activations are off, ringed where they are kept exact. */
+function activationMap({ result: { best, activations = [] } }: TuneReport): string {
+  if (activations.length === 0) return '';
+  const computes = new Map(best.layers.map(({ weight, compute }) => [weight, compute]));
+  // Outliers are some powers of ten above the others.
+  const shade = (error: number): number => Math.min(1, Math.max(0, (Math.log10(Math.max(error, 1e-9)) + 6) / 6));
+  const cells = activations.flatMap(({ weights, errors }) =>
+    weights.map(({ weight }): Cell => {
+      const compute = computes.get(weight) ?? 'int8';
+      const title = `${weight}: 8 bits of its input change its output by ${(Math.sqrt(errors.int8) * 100).toFixed(2)} %; runs in ${compute}`;
+      return { weight, title, share: shade(errors.int8), ringed: compute !== 'int8' };
+    }),
+  );
+  return `<section><h2>Activations in 8 bits</h2>${heatMap(cells)}<p class="faint">Change of each layer’s output by rounding its input, from 0.1 % (light) to 100 % (dark); ringed: runs in more exact arithmetic.</p></section>`;
+}
+
+interface Cell {
+  readonly weight: string;
+  readonly title: string;
+  /** From 0 to 1. */
+  readonly share: number;
+  readonly ringed: boolean;
+}
+
+function heatMap(cells: readonly Cell[]): string {
+  const rows = new Map<string, string[]>();
+  for (const { weight, title, share, ringed } of cells) {
+    const kind = weight.replace(/^.*\.\d+\./, '').replace(/\.weight$/, '');
+    const cell = `<span class="cell${ringed ? ' wide' : ''}" style="--share:${(share * 100).toFixed(0)}%" title="${escapeHtml(title)}"></span>`;
     rows.set(kind, [...(rows.get(kind) ?? []), cell]);
   }
-  const lines = [...rows].map(
-    ([kind, cells]) => `<div class="layers"><span>${escapeHtml(kind)}</span><div>${cells.join('')}</div></div>`,
-  );
-  return `${lines.join('')}<p class="faint">Relative error of the weights, darkest ${(worst * 100).toFixed(1)} %; ringed: more than 4 bits. Blocks from left to right.</p>`;
+  return [...rows]
+    .map(([kind, row]) => `<div class="layers"><span>${escapeHtml(kind)}</span><div>${row.join('')}</div></div>`)
+    .join('');
 }
 
 const style = `

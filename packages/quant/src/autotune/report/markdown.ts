@@ -22,9 +22,17 @@ export function tuneMarkdown(report: TuneReport): string {
     line(header.map(() => '---')),
     ...rows.map(line),
     '',
+    ...exactLayers(report),
     `Reproduce: \`${report.command}\``,
     '',
     `Machine: ${report.machine}`,
     '',
   ].join('\n');
+}
+
+/** Layers of the best recipe that run in more than 8-bit activations. */
+function exactLayers({ result: { best } }: TuneReport): string[] {
+  const exact = best.layers.filter(({ compute }) => compute !== undefined);
+  if (exact.length === 0) return [];
+  return [`Kept exact: ${exact.map(({ weight, compute }) => `${weight} (${compute})`).join(', ')}`, ''];
 }

@@ -70,3 +70,15 @@ test('how many documents decided is told, the scores of each are not; divergence
   const json = JSON.parse(tuneJson(measured)) as { result: { trials: { evaluation: { documents: number } }[] } };
   expect(json.result.trials.map(({ evaluation }) => evaluation.documents)).toEqual([3, 3]);
 });
+
+test('activations that were measured, and what is kept exact, are shown', () => {
+  const { result, ...rest } = report(true);
+  const weight = 'model.layers.0.mlp.up_proj.weight';
+  const best = { ...result.best, layers: result.best.layers.map((layer) => ({ ...layer, compute: 'f32' as const })) };
+  const even = { int8: 1, bf16: 1, f32: 1 };
+  const activations = [{ weights: [{ weight, now: even, raised: even }], errors: { int8: 0.25, bf16: 0, f32: 0 } }];
+  const shown = { ...rest, result: { ...result, best, activations } };
+  expect(tuneHtml(report(true))).not.toContain('Activations in 8 bits');
+  expect(tuneHtml(shown)).toContain(`${weight}: 8 bits of its input change its output by 50.00 %; runs in f32`);
+  expect(tuneMarkdown(shown)).toContain(`Kept exact: ${weight} (f32)`);
+});
