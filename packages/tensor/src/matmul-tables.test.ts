@@ -20,7 +20,7 @@ const cases = fc.record({
   span: fc.constantFrom(8, 32, 64, 128, 512),
   rows: fc.oneof(fc.integer({ min: 1, max: 7 }), fc.integer({ min: 8, max: 40 })),
   weights: fc.constantFrom('random', 'lowest', 'highest', 'zero' as const),
-  activations: fc.constantFrom('random', 'extreme', 'zeros', 'tiny', 'huge', 'broken' as const),
+  activations: fc.constantFrom('random', 'extreme', 'zeros', 'tiny', 'small', 'huge', 'broken' as const),
   unaligned: fc.boolean(),
   seed: fc.nat(),
 });
@@ -40,7 +40,7 @@ function weightOf({ format, n, k, groupSize, weights, seed }: Case): Matrix {
 function activationsOf({ k, rows, activations, unaligned, seed }: Case): Float32Array {
   const random = randomGenerator(seed + 1);
   const x = new Float32Array(new ArrayBuffer(4 * (rows * k + 16)), unaligned ? 4 : 0, rows * k);
-  const scale = { random: 1, extreme: 3, zeros: 0, tiny: 1e-36, huge: 1e37, broken: 1 }[activations];
+  const scale = { random: 1, extreme: 3, zeros: 0, tiny: 1e-36, small: 4e-30, huge: 1e37, broken: 1 }[activations];
   // Extreme: every value quantizes to 127 or -127.
   for (let i = 0; i < x.length; i++)
     x[i] = scale * (activations === 'extreme' ? (random() < 0.9 ? 1 : -1) : random() * 2 - 1);

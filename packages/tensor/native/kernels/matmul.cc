@@ -125,8 +125,9 @@ void Prepare(const KernelTable& table, Compute compute, const Weight& weight, in
   }
 }
 
-size_t MatmulScratchBytes(Compute compute, const Weight& weight, int) {
-  return IsQuantized(compute, weight) ? CodePanelBytes(weight) : kFloatPanelBytes + kBf16PanelBytes;
+size_t MatmulScratchBytes(Compute compute, const Weight& weight, int rows) {
+  return IsQuantized(compute, weight) ? std::max(CodePanelBytes(weight), WideQuantsBytes(weight, rows))
+                                      : kFloatPanelBytes + kBf16PanelBytes;
 }
 
 void MatmulBlocks(const KernelTable& table, Compute compute, const Weight& weight, int span, const float*, int64_t,

@@ -28,9 +28,10 @@ struct SegmentPlan {
 // A chunk of rows, quantized to int8 in -127..127, in the order in which the kernels read it.
 struct PreparedRows {
   int rows;
-  const int8_t* quants;  // [octet][rows][8]
-  const int32_t* base;   // [segment][rows]: BaseFactor(format) * sum of the segment's quants
-  const float* scale;    // [span][rows]
+  const int8_t* quants;           // [octet][rows][8]
+  const int32_t* base;            // [segment][rows]: BaseFactor(format) * sum of the segment's quants
+  const float* scale;             // [span][rows]
+  const int16_t* wide = nullptr;  // what MatmulKernels::widen made of quants
 };
 
 // What an integer accumulator starts from is a multiple of the sum of the activations: -8 for a constant zero point 8.
@@ -99,6 +100,11 @@ struct MatmulKernels {
                          int64_t ldo);
 
   StreamKernel stream[kFirstPacked][kStreamRows];  // null: panels alone
+
+  // Quants as rows[format] multiplies them: as many 16-bit numbers, in its own order within each octet. A null
+  // function: it reads the quants themselves.
+  using WidenQuants = void (*)(const int8_t* quants, int64_t octets, int16_t* wide);
+  WidenQuants widen[kPackedFormats] = {};
 };
 
 }  // namespace llm

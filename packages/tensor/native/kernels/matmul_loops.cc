@@ -93,13 +93,36 @@ void MultiplyRows(const BlockLoop& loop, int span) {
   const PackedLayout layout = LayoutOf(loop.weight);
   const SegmentPlan plan = PlanSegments(layout, span);
   const Int8ChunkLayout prepared(layout, plan);
-  const auto& kernel = loop.table.matmul->rows[PackedIndex(loop.weight.format)];
-  for (int block = loop.block_begin; block < loop.block_end; ++block) {
-    const uint8_t* data = loop.weight.data + block * layout.block_bytes;
-    ForChunks(loop.rows, Int8Chunks(loop.rows), [&](int row, int count) {
-      kernel[count - 1](data, plan, prepared.At(loop.prepared, row, count), loop.Out(block, row), loop.ldo);
+  const int index = PackedIndex(loop.weight.format);
+  const auto& kernel = loop.table.matmul->rows[index];
+  const auto block_data = [&](int block) { return loop.weight.data + block * layout.block_bytes; };
+  if (const auto widen = loop.table.matmul->widen[index]) {
+    // Widened once for all blocks. Such tables are far from the memory's speed: blocks may come from there again.
+    auto* const wide = reinterpret_cast<int16_t*>(loop.scratch);
+    return ForChunks(loop.rows, Int8Chunks(loop.rows), [&](int row, int count) {
+      PreparedRows x = prepared.At(loop.prepared, row, count);
+      widen(x.quants, prepared.octets * count, wide);
+      x.wide = wide;
+      for (int block = loop.block_begin; block < loop.block_end; ++block)
+        kernel[count - 1](block_data(block), plan, x, loop.Out(block, row), loop.ldo);
     });
   }
+  for (int block = loop.block_begin; block < loop.block_end; ++block) {
+    ForChunks(loop.rows, Int8Chunks(loop.rows), [&](int row, int count) {
+      kernel[count - 1](block_data(block), plan, prepared.At(loop.prepared, row, count), loop.Out(block, row),
+                        loop.ldo);
+    });
+  }
+}
+
+size_t WideQuantsBytes(const Weight& weight, int rows) {
+#if defined(__wasm__)
+  const int64_t columns = (weight.columns + kOctet - 1) / kOctet * kOctet;
+  return sizeof(int16_t) * static_cast<size_t>(columns) * static_cast<size_t>(std::min(rows, kChunkRows));
+#else
+  (void)weight, (void)rows;
+  return 0;
+#endif
 }
 
 size_t CodePanelBytes(const Weight& weight) {

@@ -44,6 +44,7 @@ struct BlockLoop {
 
 // Codes are decoded in registers, again for every chunk of rows; a block stays in L2 meanwhile.
 void MultiplyRows(const BlockLoop& loop, int span);
+size_t WideQuantsBytes(const Weight& weight, int rows);  // of scratch, where a table widens quants
 
 // Codes are decoded to bytes once for all rows, into scratch that stays in the caches: at most so many values of K at a
 // time, which must be at least a span.

@@ -57,7 +57,9 @@ struct Lanes {
     return Each([&](int i) { return wasm_f32x4_div(a.v[i], b.v[i]); });
   }
   static LLM_INLINE F Fma(F a, F b, F c) {
-    return Each([&](int i) { return llm::Fma(a.v[i], b.v[i], c.v[i]); });
+    F result;
+    FmaEach<4>(a.v, b.v, c.v, result.v);
+    return result;
   }
   // pmax and pmin give their first operand for NaN, here the second is wanted.
   static LLM_INLINE F Max(F a, F b) {
@@ -126,7 +128,7 @@ struct Lanes {
   }
 
   static LLM_INLINE F LoadHalf(const uint16_t* p) {
-    return Each([&](int i) { return HalvesToFloats(wasm_u32x4_load16x4(p + 4 * i)); });
+    return Each([&](int i) { return HalvesToFloats(wasm_i32x4_load16x4(p + 4 * i)); });
   }
   static LLM_INLINE void StoreHalf(uint16_t* p, F a) {
     for (int i = 0; i < 4; ++i) StoreWords(p + 4 * i, FloatsToHalves(a.v[i]));
