@@ -56,7 +56,7 @@ test('a table with both group sizes, and the other engine beside them', async ()
 });
 
 test('a shape that memory does not hold is a line that says so', () => {
-  const row = { shape: 'gpt-neox-20b', groupSize: 32, skipped: 'needs 11.3 GiB of memory; 2.00 GiB are free' };
+  const row = { shape: 'gpt-neox-20b', groupSize: 32, skipped: { needed: 11.3 * 2 ** 30, free: 2 ** 31 } };
   const machine = { isa: 'avx2', threads: 1, node: 'v22' };
   expect(articleMarkdown({ machine, prompt: 32, generate: 32, rows: [row], llamaCpp: [] })).toContain(
     '| gpt-neox-20b | 32 | needs 11.3 GiB of memory; 2.00 GiB are free |',

@@ -2,28 +2,16 @@ import { execFile } from 'node:child_process';
 import { freemem } from 'node:os';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
-import { measureTurn, syntheticBytes, syntheticProgram, type Turn, type TurnOptions } from '@llm/runtime';
-import { cpuInfo, InvalidOptionError } from '@llm/tensor';
+import { benchmarkArticle, type ArticleBenchmark, type ArticleBenchmarkOptions, type Turn } from '@llm/runtime';
+import { InvalidOptionError } from '@llm/tensor';
 import { BenchToolError } from './bench-tool-error.ts';
 import { bytes, count, percent } from './units.ts';
 
-export interface ArticleBenchOptions extends TurnOptions {
-  readonly shapes: readonly string[];
-  readonly groupSizes: readonly number[];
-  readonly threads: number;
+export interface ArticleBenchOptions extends Omit<ArticleBenchmarkOptions, 'freeMemory' | 'afterShape'> {
   /** llama.cpp's own benchmark program. */
   readonly llamaBench?: string;
   /** Files for it, by shape. */
   readonly gguf?: ReadonlyMap<string, string>;
-}
-
-/** One line of the table. */
-export interface ArticleRow {
-  readonly shape: string;
-  readonly groupSize: number;
-  /** Undefined where the machine has too little memory. */
-  readonly turn?: Turn;
-  readonly skipped?: string;
 }
 
 /** What llama-bench says about a file of a shape. Milliseconds. */
@@ -34,58 +22,24 @@ export interface LlamaBenchRow {
   readonly nextToken: number;
 }
 
-export interface ArticleBench {
-  readonly machine: { readonly isa: string; readonly threads: number; readonly node: string };
-  readonly prompt: number;
-  readonly generate: number;
-  readonly rows: readonly ArticleRow[];
+export interface ArticleBench extends ArticleBenchmark {
   readonly llamaCpp: readonly LlamaBenchRow[];
 }
 
-/**
- * Table 3 of "Efficient LLM Inference on CPUs" (Shen et al., 2023) on this machine: 32 tokens in, 32 out, milliseconds per token,
- * on random weights of the models' shapes; head and embedding in 4 bits, as there.
- */
-export async function articleBench(options: ArticleBenchOptions): Promise<ArticleBench> {
-  const { prompt = 32, generate = 32, threads } = options;
-  const rows: ArticleRow[] = [];
+/** The article's table, of what memory has room for, with llama.cpp beside it where there is a file. */
+export async function articleBench({ llamaBench, gguf, ...options }: ArticleBenchOptions): Promise<ArticleBench> {
+  const { prompt = 32, generate = 32 } = options;
   const llamaCpp: LlamaBenchRow[] = [];
-  for (const shape of options.shapes) {
-    for (const groupSize of options.groupSizes) {
-      options.signal?.throwIfAborted();
-      rows.push(await measure(shape, groupSize, { ...options, prompt, generate }));
-    }
-    const file = options.gguf?.get(shape);
-    if (options.llamaBench !== undefined && file !== undefined)
-      llamaCpp.push(await runLlamaBench(options.llamaBench, shape, file, { ...options, prompt, generate }));
-  }
-  return { machine: { isa: cpuInfo().isa, threads, node: process.version }, prompt, generate, rows, llamaCpp };
-}
-
-async function measure(
-  shape: string,
-  groupSize: number,
-  options: ArticleBenchOptions & { readonly prompt: number; readonly generate: number },
-): Promise<ArticleRow> {
-  const { prompt, generate, threads, rounds, signal } = options;
-  // The cache and the buffers of a step come on top.
-  const needed = syntheticBytes(shape, groupSize) * 1.05;
-  const free = freemem();
-  if (needed > free) return { shape, groupSize, skipped: `needs ${bytes(needed)} of memory; ${bytes(free)} are free` };
-  const contextLength = prompt + generate;
-  const { program, weights } = syntheticProgram(shape, { threads, groupSize, prompt, contextLength });
-  try {
-    const turn = await measureTurn(program, threads, {
-      ...{ prompt, generate },
-      ...(rounds === undefined ? {} : { rounds }),
-      ...(signal ? { signal } : {}),
-      onProgress: ({ done, total }) => options.onProgress?.({ stage: `${shape} g${groupSize}`, done, total }),
-    });
-    return { shape, groupSize, turn };
-  } finally {
-    await program.dispose();
-    weights[Symbol.dispose]();
-  }
+  const result = await benchmarkArticle({
+    ...options,
+    freeMemory: freemem,
+    afterShape: async (shape) => {
+      const file = gguf?.get(shape);
+      if (llamaBench !== undefined && file !== undefined)
+        llamaCpp.push(await runLlamaBench(llamaBench, shape, file, { ...options, prompt, generate }));
+    },
+  });
+  return { ...result, llamaCpp };
 }
 
 /** The fields of a line of `llama-bench -o json` that are used; the others are left alone. */
@@ -157,7 +111,7 @@ export function articleMarkdown({ machine, prompt, generate, rows, llamaCpp }: A
           milliseconds(turn.nextToken),
           percent(turn.fractionOfReadBandwidth.median),
         ]
-      : [skipped ?? '', '', '', ''];
+      : [skipped ? `needs ${bytes(skipped.needed)} of memory; ${bytes(skipped.free)} are free` : '', '', '', ''];
     const beside = known ? [known.firstToken.toFixed(1), known.nextToken.toFixed(1), known.file] : ['', '', ''];
     return [shape, String(groupSize), ...cells, ...(other ? beside : [])];
   });

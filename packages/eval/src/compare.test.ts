@@ -33,6 +33,14 @@ test('accuracy: what is left, with the error of the differences document for doc
   expect(worse?.standardError).toBeCloseTo(0.25 / 0.75, 12);
 });
 
+test('a baseline that is never right has nothing to lose', () => {
+  for (const right of [0, 1]) {
+    const [comparison] = compareResults(lambada(0, 0), lambada(0, right));
+    expect(comparison).toMatchObject({ baseline: 0, candidate: right / 2, kept: 1, standardError: undefined });
+    expect(formatComparison([comparison!])).toContain('100.00 %');
+  }
+});
+
 test('perplexity, where lower is better: the baseline over the candidate', () => {
   const pages = (...sums: number[]) =>
     result(

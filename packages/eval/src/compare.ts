@@ -18,7 +18,7 @@ export interface Comparison {
   readonly candidate: number;
   /**
    * The share of the baseline's quality that is left, 1 where nothing is lost: candidate / baseline, for perplexities baseline /
-   * candidate.
+   * candidate. 1 where the baseline has nothing to lose, such as an accuracy of 0.
    */
   readonly kept: number;
   /** Of `kept`, by the differences document for document; undefined where there is only one. */
@@ -59,6 +59,7 @@ function compareTask(
   const [x, y] = [column(before, metric.of), column(after, metric.of)];
   const common = { task, metric: metric.name, baseline, candidate };
   if (metric.kind === 'mean') {
+    if (baseline === 0) return { ...common, kept: candidate >= 0 ? 1 : Number.NaN, standardError: undefined };
     const { standardError } = pairedDifference(x, y);
     const error = standardError / Math.abs(baseline);
     return { ...common, kept: candidate / baseline, standardError: Number.isFinite(error) ? error : undefined };

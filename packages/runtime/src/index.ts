@@ -43,6 +43,12 @@ export {
   type Turn,
   type TurnOptions,
 } from './benchmark/turn.ts';
+export {
+  benchmarkArticle,
+  type ArticleBenchmark,
+  type ArticleBenchmarkOptions,
+  type ArticleRow,
+} from './benchmark/article.ts';
 export { benchmarkModel } from './benchmark/benchmark-model.ts';
 export { saveSynthetic, type SaveSyntheticOptions } from './benchmark/save-synthetic.ts';
 export { shapes } from './benchmark/shapes.ts';

@@ -40,13 +40,16 @@ test('the selector follows thresholds wherever the table has a panel', () => {
 test('files that are missing, of another machine or broken count as none', () => {
   const path = join(folder, 'kernels.json');
   expect(readThresholds(path)).toBeUndefined();
-  writeThresholds({ tiles: 16 }, path);
+  expect(writeThresholds({ tiles: 16 }, path)).toBe(true);
   expect(readThresholds(path)).toEqual({ tiles: 16 });
   const text = readFileSync(path, 'utf8');
   for (const broken of ['', 'null', text.slice(0, -5), text.replace('16', '-1'), text.replace(process.arch, 'vax')]) {
     writeFileSync(path, broken);
     expect(readThresholds(path)).toBeUndefined();
   }
+  const file = join(folder, 'a-file');
+  writeFileSync(file, '');
+  expect(writeThresholds({ tiles: 16 }, join(file, 'kernels.json'))).toBe(false);
   expect(thresholdsPath({ LLM_CACHE: '/a' })).toBe(join('/a', 'kernels.json'));
   expect(thresholdsPath({ XDG_CACHE_HOME: '/b' })).toBe(join('/b', 'llm', 'kernels.json'));
 });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { writeAtomically } from '@llm/models';
 import { guard } from '../output/disk.ts';
 import type { InputMeasurement } from './activations.ts';
 import type { Evaluation } from './evaluation.ts';
@@ -63,9 +64,7 @@ export class TuneJournal {
     this.#state = state;
     await guard(this.#path, async () => {
       await mkdir(dirname(this.#path), { recursive: true });
-      // A kill leaves the old file or the new one, never half of one.
-      await writeFile(`${this.#path}.new`, JSON.stringify(state));
-      await rename(`${this.#path}.new`, this.#path);
+      await writeAtomically(this.#path, (file) => file.write(new TextEncoder().encode(JSON.stringify(state))));
     });
   }
 }

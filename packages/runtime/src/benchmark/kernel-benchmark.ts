@@ -109,7 +109,8 @@ type Timed = Omit<
   keyof Limits | 'fractionOfReadBandwidth' | 'fractionOfPeak' | 'limit' | 'fractionOfLimit'
 >;
 
-function judge(timed: Timed, limits: Limits): KernelMeasurement {
+/** A measurement beside what the machine's limits allow. */
+export function judge(timed: Timed, limits: Limits): KernelMeasurement {
   const [reading, computing] = [timed.bytes / limits.readBandwidth, timed.operations / limits.peak];
   const { median } = timed.seconds;
   return {

@@ -14,6 +14,8 @@ test('a turn of a synthetic model: times are ordered and its weights are those o
     // 12 blocks of 12 x 768², and the head; 4 bits and a half-precision scale for each 128.
     const perWeight = (4 + 16 / 128) / 8;
     expect(turn.bytesPerToken).toBeCloseTo((12 * 12 * 768 ** 2 + 50304 * 768) * perWeight, -3);
+    // Of one token there is no time to the next.
+    await expect(measureTurn(program, 1, { generate: 1 })).rejects.toThrow('generate=1');
     // Two ways to tell the same: by when tokens come, and by when answers end.
     const milliseconds = await decodeMilliseconds(program, { generate: 8, rounds: 2 });
     expect(milliseconds).toBeGreaterThan(turn.nextToken.min / 20);

@@ -1,5 +1,5 @@
 import { architectureOf } from '@llm/models';
-import { probeReadBandwidth, type Program } from '@llm/tensor';
+import { InvalidOptionError, probeReadBandwidth, type Program } from '@llm/tensor';
 import { promptTokens, work } from './benchmark.ts';
 import { shapeNamed } from './shapes.ts';
 import { spread, type Spread } from './statistics.ts';
@@ -19,7 +19,7 @@ export function syntheticBytes(name: string, groupSize: number): number {
 export interface TurnOptions {
   /** Tokens of the prompt; default 32. */
   readonly prompt?: number;
-  /** Tokens written; default 32. */
+  /** Tokens written, at least 2: one has no next. Default 32. */
   readonly generate?: number;
   /** Turns that are measured, after one that warms up; default 3. */
   readonly rounds?: number;
@@ -46,9 +46,12 @@ export interface Turn {
 /**
  * Measures greedy turns with prompts that the cache does not know.
  * @param threads - those of the program, for the probes
+ * @throws {@link InvalidOptionError} for a turn without a second token
  */
 export async function measureTurn(program: Program, threads: number, options: TurnOptions = {}): Promise<Turn> {
   const { prompt = 32, generate = 32, rounds = 3, signal, onProgress } = options;
+  if (!Number.isInteger(generate) || generate < 2)
+    throw new InvalidOptionError('generate', String(generate), ['whole numbers from 2 up']);
   const { bytesPerToken } = work(program.description, prompt);
   const [first, next, bandwidth, fraction]: [number[], number[], number[], number[]] = [[], [], [], []];
   await turnSeconds(program, prompt, Math.min(8, generate));
@@ -121,5 +124,5 @@ async function turnSeconds(
     first ||= last;
   });
   await done;
-  return { first: (first - started) / 1000, next: (last - first) / 1000 / Math.max(1, generate - 1) };
+  return { first: (first - started) / 1000, next: (last - first) / 1000 / (generate - 1) };
 }

@@ -75,6 +75,7 @@ class Executor {
     std::vector<Preparation> preparations;
     std::vector<int> of_part;      // index into preparations
     std::vector<int> first_block;  // of each part in the linear's row of blocks, and their number
+    std::vector<int64_t> bytes;    // of each part's weight
     int few_rows = 1;              // up to so many, every thread prepares all for itself
     bool joins = false;            // then it need not wait for the instruction before it
     int smallest_chunk = 1;        // blocks worth a call

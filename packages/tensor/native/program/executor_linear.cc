@@ -41,9 +41,9 @@ void Executor::PrefetchLinear(const Worker& w, const Instruction& ins, const Lin
   const int begin = WorkQueue::Border(gated ? plan.first_block[1] : plan.first_block.back(), w.part, w.parts);
   int part = 0;
   while (begin >= plan.first_block[part + 1]) ++part;
-  const Weight& weight = ins.parts[part].table.weight;
-  const int64_t bytes = WeightBytes(weight), offset = bytes * (begin - plan.first_block[part]) / Blocks(weight);
-  const uint8_t* const from = weight.data + offset;
+  const int first = plan.first_block[part], blocks = plan.first_block[part + 1] - first;
+  const int64_t bytes = plan.bytes[part], offset = bytes * (begin - first) / blocks;
+  const uint8_t* const from = ins.parts[part].table.weight.data + offset;
   const uint8_t* const to = from + std::min(kPrefetchBytes, bytes - offset);
   for (const uint8_t* line = from; line < to; line += kLine) __builtin_prefetch(line, 0, 2);
 }

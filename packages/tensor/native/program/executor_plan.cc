@@ -78,7 +78,8 @@ bool Executor::Plan() {
       const Weight& weight = part.table.weight;
       plan.first_block.push_back(blocks);
       blocks += Blocks(weight);
-      bytes += static_cast<size_t>(WeightBytes(weight));
+      plan.bytes.push_back(WeightBytes(weight));
+      bytes += static_cast<size_t>(plan.bytes.back());
       scratch = std::max(scratch, MatmulScratchBytes(ins.compute, weight, rows));
       const auto same = std::find_if(plan.preparations.begin(), plan.preparations.end(), [&](const Preparation& p) {
         return SharePreparation(ins.compute, *p.weight, weight);

@@ -14,10 +14,18 @@ export function readMachineFile(path: string, machine: () => string): Readonly<R
   }
 }
 
-/** Whole or not at all, also beside other processes. */
-export function writeMachineFile(path: string, machine: string, content: object): void {
-  mkdirSync(dirname(path), { recursive: true });
+/**
+ * Whole or not at all, also beside other processes.
+ * @returns false where it cannot be written, as in a container without a home: then it is measured again another time
+ */
+export function writeMachineFile(path: string, machine: string, content: object): boolean {
   const written = `${path}.${process.pid}`;
-  writeFileSync(written, `${JSON.stringify({ machine, ...content }, null, 2)}\n`);
-  renameSync(written, path);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(written, `${JSON.stringify({ machine, ...content }, null, 2)}\n`);
+    renameSync(written, path);
+    return true;
+  } catch {
+    return false;
+  }
 }

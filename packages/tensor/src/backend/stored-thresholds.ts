@@ -23,8 +23,9 @@ function isThreshold(rows: unknown): boolean {
   return Number.isInteger(rows) && Number(rows) >= 0 && Number(rows) < 2 ** 30;
 }
 
-export function writeThresholds(thresholds: KernelThresholds, path: string = thresholdsPath()): void {
-  writeMachineFile(path, machineName(), { thresholds });
+/** False where they cannot be written. */
+export function writeThresholds(thresholds: KernelThresholds, path: string = thresholdsPath()): boolean {
+  return writeMachineFile(path, machineName(), { thresholds });
 }
 
 export function applyThresholds(addon: Addon, thresholds: KernelThresholds): void {

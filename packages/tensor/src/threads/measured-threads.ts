@@ -61,14 +61,9 @@ function isCount(threads: unknown): threads is number {
   return Number.isInteger(threads) && Number(threads) >= 1 && Number(threads) <= 1024;
 }
 
-/** False where it cannot be written, as in a container without a home: then it is measured again another time. */
+/** False where it cannot be written. */
 export function writeThreads(path: string, plan: ThreadPlan, threads: MeasuredThreads): boolean {
-  try {
-    writeMachineFile(path, machineOf(plan), threads);
-    return true;
-  } catch {
-    return false;
-  }
+  return writeMachineFile(path, machineOf(plan), threads);
 }
 
 /** The processor and the limits that the plan found: another of them makes a measurement worthless. */
