@@ -78,17 +78,28 @@ void ZeroColumn(const PackedColumn& to) {
       WriteOctet(to.layout.format, to.Octet(g, octet), to.column, zero, zero);
 }
 
+// Scales or minima of a block as they are stored: every `stride` bytes one. Their rounding errors go to `errors`.
+void StoreHalves(const float* values, int count, uint8_t* to, int64_t stride, float* errors) {
+  uint16_t halves[kGgufMaxGroups];
+  for (int i = 0; i < count; ++i) halves[i] = FloatToHalf(values[i]);
+  for (int i = 0; i < count; ++i) errors[i] = HalfToFloat(halves[i]) - values[i];
+  for (int i = 0; i < count; ++i) std::memcpy(to + i * stride, &halves[i], sizeof halves[i]);
+}
+
 // One block of one row. Returns the largest difference that rounding the scales makes, or `largest` if none is larger.
 template <int kBits>
 float StoreBlock(const GgufType& type, const GgufBlock& block, const PackedColumn& to, int first_group, float largest) {
-  for (int part = 0; part < type.values / type.group; ++part) {
-    const int g = first_group + part;
-    const uint8_t* const codes = block.codes + part * type.group;
-    to.Half(g, 0, block.scales[part]);
-    if (type.has_minima) to.Half(g, 1, block.minima[part]);
-    for (int octet = 0; octet < type.group / kOctet; ++octet) {
-      const uint32_t low = LoadWord(codes + octet * kOctet), high = LoadWord(codes + octet * kOctet + 4);
-      uint8_t* const out = to.Octet(g, octet);
+  const int parts = type.values / type.group;
+  const int64_t stride = to.layout.group_bytes;  // no lines of metadata lie between the groups of these formats
+  uint8_t* const first = to.Group(first_group);
+  float scales[kGgufMaxGroups], minima[kGgufMaxGroups] = {};
+  StoreHalves(block.scales, parts, first + 2 * to.column, stride, scales);
+  if (type.has_minima) StoreHalves(block.minima, parts, first + kLine + 2 * to.column, stride, minima);
+  const uint8_t* codes = block.codes;
+  for (int part = 0; part < parts; ++part) {
+    uint8_t* out = first + part * stride + ScaleBytes(to.layout.format);
+    for (int octet = 0; octet < type.group / kOctet; ++octet, codes += kOctet, out += kBits * kBlockRows) {
+      const uint32_t low = LoadWord(codes), high = LoadWord(codes + 4);
       if (kBits == 4) {
         const uint32_t word = low | high << 4;
         std::memcpy(out + 4 * to.column, &word, 4);
@@ -99,15 +110,30 @@ float StoreBlock(const GgufType& type, const GgufBlock& block, const PackedColum
         WriteOctet(to.layout.format, out, to.column, low, high);
       }
     }
-    const float scale = to.Half(g, 0) - block.scales[part];
-    const float minimum = type.has_minima ? to.Half(g, 1) - block.minima[part] : 0.0f;
+  }
+  for (int part = 0; part < parts; ++part) {
     // No code is farther than 128 from the zero: most groups cannot make the largest difference.
     constexpr float kFarthest = kBits == 8 ? 128.0f : 15.0f;
-    if (std::abs(scale) * kFarthest + std::abs(minimum) <= largest) continue;
+    if (std::abs(scales[part]) * kFarthest + std::abs(minima[part]) <= largest) continue;
     // The difference is linear in the code: the extremes suffice.
-    const auto [low, high] = std::minmax_element(codes, codes + type.group);
+    const uint8_t* const group = block.codes + part * type.group;
+    const auto [low, high] = std::minmax_element(group, group + type.group);
     for (const int code : {*low - type.zero, *high - type.zero})
-      largest = LargerError(largest, std::abs(scale * static_cast<float>(code) + minimum));
+      largest = LargerError(largest, std::abs(scales[part] * static_cast<float>(code) + minima[part]));
+  }
+  return largest;
+}
+
+// One group as fp16. Returns the largest difference as its bits.
+int32_t DequantizeGroup(const GgufType& type, const GgufBlock& block, int part, uint16_t* __restrict out) {
+  const float scale = block.scales[part], minimum = type.has_minima ? block.minima[part] : 0.0f;
+  const uint8_t* const codes = block.codes + part * type.group;
+  int32_t largest = 0;
+  for (int j = 0; j < type.group; ++j) {
+    const float value = scale * static_cast<float>(codes[j] - type.zero) + minimum;
+    out[j] = FloatToHalf(value);
+    const int32_t difference = static_cast<int32_t>(BitsOfFloat(std::abs(HalfToFloat(out[j]) - value)));
+    largest = difference > largest ? difference : largest;
   }
   return largest;
 }
@@ -160,23 +186,18 @@ float ImportGguf(const GgufSource& from, const PackedLayout& layout, int64_t blo
 float DequantizeGguf(const GgufSource& from, int64_t columns, int64_t row_begin, int64_t row_end, uint16_t* out) {
   const GgufType& type = *from.type;
   const int64_t blocks = columns / type.values;
-  float largest = 0;
+  // The bits of a positive float grow with it, and those of a NaN are larger still.
+  int32_t largest = 0;
   for (int64_t row = row_begin; row < row_end; ++row) {
     const uint8_t* const source = RowOf(from, row, blocks * type.bytes);
     for (int64_t i = 0; i < blocks; ++i) {
       GgufBlock block;
       type.decode(source + i * type.bytes, &block);
-      for (int j = 0; j < type.values; ++j) {
-        const int part = j / type.group;
-        const float minimum = type.has_minima ? block.minima[part] : 0.0f;
-        const float value = block.scales[part] * static_cast<float>(block.codes[j] - type.zero) + minimum;
-        const uint16_t half = FloatToHalf(value);
-        *out++ = half;
-        largest = LargerError(largest, std::abs(HalfToFloat(half) - value));
-      }
+      for (int part = 0; part < type.values / type.group; ++part, out += type.group)
+        largest = std::max(largest, DequantizeGroup(type, block, part, out));
     }
   }
-  return largest;
+  return LargerError(0, FloatOfBits(static_cast<uint32_t>(largest)));
 }
 
 }  // namespace llm

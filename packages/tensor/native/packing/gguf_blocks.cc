@@ -14,15 +14,18 @@ float Half(const uint8_t* at) {
 }
 
 // Byte j holds value j in its low and value 16 + j in its high nibble.
-void Nibbles32(const uint8_t* bytes, uint8_t* codes) {
+void Nibbles32(const uint8_t* __restrict bytes, uint8_t* __restrict codes) {
   for (int j = 0; j < 16; ++j) {
     codes[j] = bytes[j] & 15;
     codes[16 + j] = bytes[j] >> 4;
   }
 }
 
-void FifthBits(const uint8_t* bits, uint8_t* codes) {
-  for (int j = 0; j < 32; ++j) codes[j] = static_cast<uint8_t>(codes[j] | (bits[j >> 3] >> (j & 7) & 1) << 4);
+void FifthBits(const uint8_t* __restrict bits, uint8_t* __restrict codes) {
+  for (int byte = 0; byte < 4; ++byte) {
+    for (int j = 0; j < 8; ++j)
+      codes[8 * byte + j] = static_cast<uint8_t>(codes[8 * byte + j] | (bits[byte] >> j & 1) << 4);
+  }
 }
 
 // ggml's table of 16 levels, as int8 codes with the zero at 128.
@@ -45,19 +48,29 @@ void ScalesAndMinima(const uint8_t* block, GgufBlock* out) {
   }
 }
 
+// Loops over 32 bytes, all of them the same, are what compilers make vectors of.
+constexpr int kRun = 32;
+
 // Two sub-blocks of 32 share 32 bytes: low nibbles, then high ones.
-void NibblePairs(const uint8_t* bytes, uint8_t* codes) {
-  for (int pair = 0; pair < 4; ++pair) {
-    for (int j = 0; j < 32; ++j) {
-      codes[64 * pair + j] = bytes[32 * pair + j] & 15;
-      codes[64 * pair + 32 + j] = bytes[32 * pair + j] >> 4;
-    }
+void NibblePairs(const uint8_t* __restrict bytes, uint8_t* __restrict codes) {
+  for (int pair = 0; pair < 4; ++pair, bytes += kRun, codes += 2 * kRun) {
+    for (int l = 0; l < kRun; ++l) codes[l] = bytes[l] & 15;
+    for (int l = 0; l < kRun; ++l) codes[kRun + l] = bytes[l] >> 4;
   }
 }
 
 // 2-bit fields of two halves of 128 values: 32 bytes each, value 32 r + l in bits 2 r of byte l.
-void Pairs256(const uint8_t* bytes, uint8_t* codes) {
-  for (int i = 0; i < 256; ++i) codes[i] = bytes[32 * (i >> 7) + (i & 31)] >> 2 * (i >> 5 & 3) & 3;
+void Pairs256(const uint8_t* __restrict bytes, uint8_t* __restrict codes) {
+  for (int half = 0; half < 2; ++half, bytes += kRun) {
+    for (int r = 0; r < 4; ++r, codes += kRun)
+      for (int l = 0; l < kRun; ++l) codes[l] = bytes[l] >> 2 * r & 3;
+  }
+}
+
+// Value 32 r + l has one more bit, bit r of byte l.
+void AddBit256(const uint8_t* __restrict bytes, int shift, uint8_t* __restrict codes) {
+  for (int r = 0; r < 8; ++r, codes += kRun)
+    for (int l = 0; l < kRun; ++l) codes[l] = static_cast<uint8_t>(codes[l] | (bytes[l] >> r & 1) << shift);
 }
 
 }  // namespace
@@ -124,8 +137,7 @@ void DecodeQ3K(const uint8_t* block, GgufBlock* out) {
     out->scales[part] = d * static_cast<float>((low | high << 4) - 32);
   }
   Pairs256(block + 32, out->codes);
-  for (int i = 0; i < 256; ++i)
-    out->codes[i] = static_cast<uint8_t>(out->codes[i] | (block[i & 31] >> (i >> 5) & 1) << 2);
+  AddBit256(block, 2, out->codes);
 }
 
 void DecodeQ4K(const uint8_t* block, GgufBlock* out) {
@@ -136,19 +148,23 @@ void DecodeQ4K(const uint8_t* block, GgufBlock* out) {
 void DecodeQ5K(const uint8_t* block, GgufBlock* out) {
   ScalesAndMinima(block, out);
   NibblePairs(block + 48, out->codes);
-  for (int i = 0; i < 256; ++i)
-    out->codes[i] = static_cast<uint8_t>(out->codes[i] | (block[16 + (i & 31)] >> (i >> 5) & 1) << 4);
+  AddBit256(block + 16, 4, out->codes);
 }
 
 void DecodeQ6K(const uint8_t* block, GgufBlock* out) {
   const float d = Half(block + 208);
   for (int part = 0; part < 16; ++part)
     out->scales[part] = d * static_cast<float>(static_cast<int8_t>(block[192 + part]));
-  for (int i = 0; i < 256; ++i) {
-    const int half = i >> 7, quarter = i >> 5 & 3, l = i & 31;
-    const int low = block[64 * half + l + 32 * (quarter & 1)] >> 4 * (quarter >> 1) & 15;
-    const int high = block[128 + 32 * half + l] >> 2 * quarter & 3;
-    out->codes[i] = static_cast<uint8_t>((low | high << 4) - 32 + 128);
+  uint8_t* __restrict codes = out->codes;
+  for (int half = 0; half < 2; ++half) {
+    const uint8_t* const high = block + 128 + kRun * half;
+    for (int quarter = 0; quarter < 4; ++quarter, codes += kRun) {
+      const uint8_t* const low = block + 64 * half + kRun * (quarter & 1);
+      for (int l = 0; l < kRun; ++l) {
+        const int bits = (low[l] >> 4 * (quarter >> 1) & 15) | (high[l] >> 2 * quarter & 3) << 4;
+        codes[l] = static_cast<uint8_t>(bits - 32 + 128);
+      }
+    }
   }
 }
 
