@@ -8,6 +8,8 @@ import {
   importGgufAsync,
   importLinear,
   importLinearAsync,
+  importTransposed,
+  importTransposedAsync,
   type FieldOrder,
   type StoredLinear,
 } from './import-matrix.ts';
@@ -199,4 +201,32 @@ test('linears that do not fit are refused', () => {
   expect(() => importLinear({ ...description, format: 'int4-min' }, { codes, scales })).toThrow(InvalidArgumentError);
   const scattered = { groupOf: new Int32Array(32).fill(1), scales: new Float32Array(8), zeroPoints: new Uint8Array(8) };
   expect(() => dequantizeLinear(8, 32, codes, scattered)).toThrow('groupOf');
+});
+
+test.each(['f16', 'bf16', 'f32'] as const)('a %s matrix is turned around, wherever it lies', async (format) => {
+  const [rows, columns] = [45, 70];
+  const size = format === 'f32' ? 4 : 2;
+  const random = randomGenerator(9);
+  const stored = Uint8Array.from({ length: rows * columns * size }, () => random() * 256);
+  const expected = new Uint8Array(stored.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) {
+      const from = (column * rows + row) * size;
+      expected.set(stored.subarray(from, from + size), (row * columns + column) * size);
+    }
+  const { storage, offset } = place(stored);
+  using turned = importTransposed(format, storage, offset, rows, columns);
+  expect(turned).toMatchObject({ format, rows, columns });
+  expect(turned.bytes()).toEqual(expected);
+  using later = await importTransposedAsync(format, storage, offset, rows, columns);
+  expect(later.bytes()).toEqual(expected);
+  const piece = new Uint8Array(10);
+  later.readInto(piece, 100);
+  expect(piece).toEqual(expected.subarray(100, 110));
+  for (const at of [expected.length - 9, -1, NaN]) {
+    expect(() => {
+      later.readInto(piece, at);
+    }).toThrow(InvalidArgumentError);
+  }
+  expect(() => importTransposed(format, storage, offset, rows + 1, columns)).toThrow(InvalidArgumentError);
 });

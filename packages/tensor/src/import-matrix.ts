@@ -1,7 +1,14 @@
 import { backend } from './backend/load.ts';
 import { rethrowTranslated, translateErrors } from './backend/translate-errors.ts';
 import { InvalidArgumentError } from './errors.ts';
-import { Matrix, nativeShape, packedByteLength, type MatrixDescription, type MatrixFormat } from './matrix.ts';
+import {
+  Matrix,
+  nativeShape,
+  packedByteLength,
+  type DenseFormat,
+  type MatrixDescription,
+  type MatrixFormat,
+} from './matrix.ts';
 import { checkOptions } from './options.ts';
 import { Storage } from './storage.ts';
 
@@ -160,13 +167,49 @@ export function dequantizeLinearAsync(
   );
 }
 
-function ggufDescription(type: string, rows: number, columns: number, options: ImportGgufOptions): MatrixDescription {
-  checkOptions(options, ['rowOrder'], 'importGguf()');
+/** A dense matrix [rows, columns] that is stored as [columns, rows] from `offset` on, turned around on all threads. */
+export function importTransposed(
+  format: DenseFormat,
+  storage: Storage,
+  offset: number,
+  rows: number,
+  columns: number,
+): Matrix {
+  const size = format === 'f32' ? 4 : 2;
+  return imported({ format, rows, columns }, (target) =>
+    backend().addon.transposeMatrix(storage.handle, offset, size, rows, columns, target.handle, 0, false),
+  ).matrix;
+}
+
+/** {@link importTransposed} off the event loop. */
+export async function importTransposedAsync(
+  format: DenseFormat,
+  storage: Storage,
+  offset: number,
+  rows: number,
+  columns: number,
+): Promise<Matrix> {
+  const size = format === 'f32' ? 4 : 2;
+  const { matrix } = await importedLater({ format, rows, columns }, (target) =>
+    backend().addon.transposeMatrix(storage.handle, offset, size, rows, columns, target.handle, 0, true),
+  );
+  return matrix;
+}
+
+/** What {@link importGguf} makes of a tensor of some type; undefined for types that it does not know. */
+export function ggufMatrix(type: string, rows: number, columns: number): MatrixDescription | undefined {
   const target = backend().addon.ggufTarget(type);
-  if (target === undefined) throw new InvalidArgumentError(`GGUF blocks of type ${type} are not known.`);
+  if (target === undefined) return undefined;
   const [name, groupSize] = target;
   const format = name as MatrixFormat;
   return { format, rows, columns, ...(format !== 'f16' && { groupSize }) };
+}
+
+function ggufDescription(type: string, rows: number, columns: number, options: ImportGgufOptions): MatrixDescription {
+  checkOptions(options, ['rowOrder'], 'importGguf()');
+  const description = ggufMatrix(type, rows, columns);
+  if (!description) throw new InvalidArgumentError(`GGUF blocks of type ${type} are not known.`);
+  return description;
 }
 
 /** In the order in which native/packing numbers them. */

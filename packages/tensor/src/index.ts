@@ -57,10 +57,13 @@ export { matmul, type ComputeType, type MatmulOptions } from './matmul.ts';
 export {
   dequantizeLinear,
   dequantizeLinearAsync,
+  ggufMatrix,
   importGguf,
   importGgufAsync,
   importLinear,
   importLinearAsync,
+  importTransposed,
+  importTransposedAsync,
   type FieldOrder,
   type GgufBlockType,
   type ImportedMatrix,

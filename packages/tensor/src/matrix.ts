@@ -148,10 +148,18 @@ export class Matrix implements Disposable {
   /** A copy of the bytes as they are stored. */
   bytes(): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(this.byteLength);
-    translateErrors(() => {
-      backend().addon.readMatrix(this.handle, bytes);
-    });
+    this.readInto(bytes);
     return bytes;
+  }
+
+  /**
+   * Copies the bytes from `offset` on, as many as the target has.
+   * @throws {@link InvalidArgumentError} if there are not so many
+   */
+  readInto(target: Uint8Array, offset = 0): void {
+    translateErrors(() => {
+      backend().addon.readMatrix(this.handle, offset, target);
+    });
   }
 
   [Symbol.dispose](): void {

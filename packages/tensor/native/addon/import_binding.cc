@@ -5,6 +5,7 @@
 #include "addon/packing_work.h"
 #include "packing/gguf.h"
 #include "packing/stored_linear.h"
+#include "packing/transpose.h"
 
 namespace llm {
 namespace {
@@ -173,6 +174,32 @@ Napi::Value DequantizeStoredLinear(const Napi::CallbackInfo& info) {
   });
 }
 
+template <class T>
+float Transpose(const uint8_t* from, int64_t rows, int64_t columns, uint8_t* to) {
+  return ForBlocks(rows, [&](int64_t begin, int64_t end) {
+    TransposeRows(from, rows, columns, begin, end, reinterpret_cast<T*>(to));
+    return 0.0f;
+  });
+}
+
+// (source storage, offset, bytes of an element: 2 or 4, rows, columns, target storage, offset, later): 0.
+// The source is [columns, rows].
+Napi::Value TransposeMatrix(const Napi::CallbackInfo& info) {
+  const double size = NumberAt(info, 2), rows = NumberAt(info, 3), columns = NumberAt(info, 4);
+  Source source;
+  Target target;
+  if (!(size == 2 || size == 4) || !(rows >= 1 && rows <= kLimit && columns >= 1 && columns <= kLimit))
+    return Fail(info.Env(), "INVALID_ARGUMENT", "no matrix has this shape");
+  const int64_t row_count = static_cast<int64_t>(rows), width = static_cast<int64_t>(columns);
+  const int64_t bytes = static_cast<int64_t>(size) * row_count * width;
+  if (!ReadSource(info, 0, bytes, &source) || !ReadTarget(info, 5, bytes, &target)) return {};
+  return RunNowOrLater(info, BoolAt(info, 7), [=] {
+    (void)source, (void)target;  // kept alive
+    return size == 2 ? Transpose<uint16_t>(source.data, row_count, width, target.data)
+                     : Transpose<uint32_t>(source.data, row_count, width, target.data);
+  });
+}
+
 }  // namespace
 
 void DefineImports(Napi::Env env, Napi::Object exports) {
@@ -180,6 +207,7 @@ void DefineImports(Napi::Env env, Napi::Object exports) {
   exports.Set("importGguf", Napi::Function::New(env, ImportGgufMatrix, "importGguf"));
   exports.Set("importLinear", Napi::Function::New(env, ImportStoredLinear, "importLinear"));
   exports.Set("dequantizeLinear", Napi::Function::New(env, DequantizeStoredLinear, "dequantizeLinear"));
+  exports.Set("transposeMatrix", Napi::Function::New(env, TransposeMatrix, "transposeMatrix"));
 }
 
 }  // namespace llm

@@ -34,12 +34,16 @@ Napi::Value CreateMatrix(const Napi::CallbackInfo& info) {
   return external;
 }
 
-// (handle, target: Uint8Array): all bytes as they are stored
+// (handle, offset, target: Uint8Array): bytes as they are stored
 Napi::Value ReadMatrix(const Napi::CallbackInfo& info) {
   const Weight* const weight = UnwrapMatrix(info[0]);
-  uint8_t* target;
-  if (weight == nullptr || !ReadArray(info, 1, WeightBytes(*weight), true, "the target", &target)) return {};
-  std::memcpy(target, weight->data, static_cast<size_t>(WeightBytes(*weight)));
+  if (weight == nullptr) return {};
+  if (!info[2].IsTypedArray()) return Fail(info.Env(), "INVALID_ARGUMENT", "the target is no Uint8Array");
+  auto target = info[2].As<Napi::Uint8Array>();
+  const double offset = info[1].As<Napi::Number>().DoubleValue(), size = static_cast<double>(target.ByteLength());
+  if (!(offset >= 0 && offset + size <= static_cast<double>(WeightBytes(*weight))))
+    return Fail(info.Env(), "INVALID_ARGUMENT", "the matrix does not have these bytes");
+  std::memcpy(target.Data(), weight->data + static_cast<size_t>(offset), target.ByteLength());
   return {};
 }
 

@@ -29,7 +29,7 @@ type Fields = [...place: Place, order: number, bits: number];
 export interface MatrixCalls {
   matrixByteLength(...shape: Shape): number;
   createMatrix(storage: StorageHandle, offset: number, ...shape: Shape): MatrixHandle;
-  readMatrix(matrix: MatrixHandle, target: Uint8Array): void;
+  readMatrix(matrix: MatrixHandle, offset: number, target: Uint8Array): void;
   dequantizeMatrix(matrix: MatrixHandle, rowBegin: number, rowEnd: number, target: Float32Array): void;
   disposeMatrix(matrix: MatrixHandle): void;
 
@@ -89,6 +89,9 @@ export interface MatrixCalls {
       groupOf: Int32Array,
       later: boolean,
     ]
+  ): Promise<number> | number;
+  transposeMatrix(
+    ...rest: [...source: Place, elementBytes: number, rows: number, columns: number, ...target: Place, later: boolean]
   ): Promise<number> | number;
 
   matmul(

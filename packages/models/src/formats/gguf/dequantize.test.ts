@@ -1,10 +1,9 @@
 import { expect, test } from '@jest/globals';
-import { importGguf, importGgufAsync, Storage } from '@llm/tensor';
+import { ggufMatrix, importGguf, importGgufAsync, Storage, type GgufBlockType } from '@llm/tensor';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { dequantize } from './dequantize.ts';
-import { ggufMatrix, isBlockType } from './imported-types.ts';
 import { ggufTypes, type GgufType } from './types.ts';
 
 // Random blocks and their values, by the gguf package of PyPI: tools/fixtures/gguf-blocks.py.
@@ -30,7 +29,15 @@ test.each(Object.keys(fixtures))('%s blocks hold what an independent reader find
 
 const lossless = ['Q4_0', 'Q4_1', 'Q5_0', 'Q8_0', 'IQ4_NL'];
 
-test.each(Object.keys(fixtures).filter(isBlockType))('%s as a matrix', async (name) => {
+const blockTypes = Object.keys(fixtures) as GgufBlockType[];
+
+test('the kinds of blocks that are read are those that become matrices', () => {
+  const read = [...ggufTypes.values()].filter(({ values }) => values > 1).map(({ name }) => name);
+  expect(read.toSorted()).toEqual(blockTypes.toSorted());
+  for (const name of ['F32', 'Q8_K', 'Q4_0 ']) expect(ggufMatrix(name, 3, 256)).toBeUndefined();
+});
+
+test.each(blockTypes)('%s as a matrix', async (name) => {
   const { type, blocks, values } = load(name);
   const storage = Storage.allocate(blocks.byteLength);
   storage.write(0, blocks);

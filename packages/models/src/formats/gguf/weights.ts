@@ -1,4 +1,12 @@
-import { importGguf, importGgufAsync, Matrix, type DenseFormat, type MatrixDescription } from '@llm/tensor';
+import {
+  ggufMatrix,
+  importGguf,
+  importGgufAsync,
+  Matrix,
+  type DenseFormat,
+  type GgufBlockType,
+  type MatrixDescription,
+} from '@llm/tensor';
 
 import type { GgufMapping, HfConfig } from '../../architecture.ts';
 import type { TensorInfo } from '../../checkpoint.ts';
@@ -12,7 +20,6 @@ import { converted, importLater, importNow, type WeightImport } from '../../weig
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 import { dequantize } from './dequantize.ts';
 import type { GgufTensor } from './header.ts';
-import { ggufMatrix, isBlockType } from './imported-types.ts';
 
 const denseFormats: Readonly<Record<string, DenseFormat>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
@@ -55,7 +62,8 @@ export class GgufWeights implements WeightSource {
     const type = tensor.type.name;
     const dense = denseFormats[type];
     if (dense && offset === 0) return { format: dense, rows, columns };
-    return isBlockType(type) && offset === 0 ? ggufMatrix(type, rows, columns) : { format: 'f16', rows, columns };
+    const imported = offset === 0 ? ggufMatrix(type, rows, columns) : undefined;
+    return imported ?? { format: 'f16', rows, columns };
   }
 
   isLaidOutAnew(info: TensorInfo): boolean {
@@ -89,14 +97,15 @@ export class GgufWeights implements WeightSource {
   /** Undefined for tensors without blocks. */
   #import(info: TensorInfo): WeightImport | undefined {
     const { tensor, rowOrder, offset: added } = this.#get(info);
-    const type = tensor.type.name;
-    if (!isBlockType(type) || added !== 0) return undefined;
+    const type = tensor.type.name as GgufBlockType;
     const [rows, columns] = tensor.shape as [number, number];
+    const description = added === 0 ? ggufMatrix(type, rows, columns) : undefined;
+    if (!description) return undefined;
     const { storage, offset } = info;
     const source = [type, storage, offset, rows, columns, rowOrder ? { rowOrder } : {}] as const;
     return {
       from: type,
-      description: this.describe(info),
+      description,
       now: () => importGguf(...source),
       later: () => importGgufAsync(...source),
       values: () => this.values(info),

@@ -1,8 +1,9 @@
-import { Matrix, Storage, type DenseFormat, type MatrixDescription } from '@llm/tensor';
+import { importTransposed, importTransposedAsync, Matrix, type DenseFormat, type MatrixDescription } from '@llm/tensor';
 
 import type { CheckpointFormat, TensorInfo } from '../../checkpoint.ts';
 import { InvalidWeightError } from '../../errors.ts';
-import { decodeElements, elementBytes, isElementType, type ElementType } from '../../number-formats.ts';
+import { decodeElements, isElementType, type ElementType } from '../../number-formats.ts';
+import { piecesOfMatrix } from '../../row-pieces.ts';
 import { withShape, type StoredFile } from '../../stored-file.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
 
@@ -50,24 +51,24 @@ export class DenseWeights implements WeightSource {
 
   matrix(tensor: TensorInfo): LoadedMatrix {
     const description = this.describe(tensor);
-    if (!this.#transposed.has(tensor.name)) {
-      return { matrix: new Matrix(description, tensor.storage, tensor.offset) };
-    }
-    const storage = Storage.allocate(tensor.byteLength);
-    storage.write(0, this.#turned(tensor, elementBytes[this.#type(tensor)]));
-    return { matrix: Matrix.owning(description, storage) };
+    const turned = this.#turned(tensor);
+    return {
+      matrix: turned ? importTransposed(...turned) : new Matrix(description, tensor.storage, tensor.offset),
+    };
   }
 
-  load(tensor: TensorInfo): Promise<LoadedMatrix> {
-    return Promise.resolve(this.matrix(tensor));
+  async load(tensor: TensorInfo): Promise<LoadedMatrix> {
+    const turned = this.#turned(tensor);
+    return turned ? { matrix: await importTransposedAsync(...turned) } : this.matrix(tensor);
   }
 
   *values(tensor: TensorInfo): Iterable<Float32Array> {
-    const type = this.#type(tensor);
     if (this.#transposed.has(tensor.name)) {
-      yield decodeElements(type, this.#turned(tensor, elementBytes[type]));
+      using matrix = this.matrix(tensor).matrix;
+      yield* piecesOfMatrix(matrix);
       return;
     }
+    const type = this.#type(tensor);
     for (let done = 0; done < tensor.byteLength; done += PIECE_BYTES) {
       const length = Math.min(PIECE_BYTES, tensor.byteLength - done);
       yield decodeElements(type, tensor.storage.read(tensor.offset + done, length));
@@ -84,25 +85,15 @@ export class DenseWeights implements WeightSource {
     return withShape(tensor, tensor.shape.toReversed());
   }
 
-  #turned(tensor: TensorInfo, size: number): Uint8Array {
-    const [rows, columns] = tensor.shape as [number, number];
-    return transpose(tensor.storage.read(tensor.offset, tensor.byteLength), columns, rows, size);
+  /** What turns a tensor around; undefined if it is used as it lies. */
+  #turned(tensor: TensorInfo): Parameters<typeof importTransposed> | undefined {
+    if (!this.#transposed.has(tensor.name)) return undefined;
+    const { format, rows, columns } = this.describe(tensor);
+    return [format as DenseFormat, tensor.storage, tensor.offset, rows, columns];
   }
 
   #type(tensor: TensorInfo): ElementType {
     if (isElementType(tensor.dtype)) return tensor.dtype;
     throw new InvalidWeightError(this.#path, tensor.name, `is of the unknown type ${tensor.dtype}`);
   }
-}
-
-function transpose(bytes: Uint8Array, rows: number, columns: number, size: number): Uint8Array {
-  const result = new Uint8Array(bytes.byteLength);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      const from = (row * columns + column) * size;
-      const to = (column * rows + row) * size;
-      for (let i = 0; i < size; i++) result[to + i] = bytes[from + i] as number;
-    }
-  }
-  return result;
 }
