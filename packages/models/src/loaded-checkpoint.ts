@@ -118,6 +118,11 @@ export class LoadedCheckpoint implements Checkpoint {
     if (total > 0) options.onProgress?.({ stage: 'import', done: total, total });
   }
 
+  /** A matrix that the caller owns, laid out anew off the event loop. */
+  load(name: string): Promise<LoadedMatrix> {
+    return this.#weights.load(this.#getMatrix(name));
+  }
+
   /** Keeps what has to be laid out anew in a file, or takes it from there. */
   async useCache(cache: WeightCacheOptions, options: PrepareOptions): Promise<void> {
     this.#weights = await cachedWeights(this.path, this.#weights, cache, options);

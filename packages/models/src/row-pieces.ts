@@ -13,3 +13,17 @@ export function* rowPieces(rows: number, columns: number): Iterable<[begin: numb
 export function* piecesOfMatrix(matrix: Matrix): Iterable<Float32Array> {
   for (const [begin, end] of rowPieces(matrix.rows, matrix.columns)) yield matrix.toFloat32(begin, end);
 }
+
+/** Bytes are handed out in pieces of this size. */
+const PIECE_BYTES = 1 << 22;
+
+/** The bytes of a matrix; each piece takes the place of the one before. */
+export function* bytesOfMatrix(matrix: Matrix): Iterable<Uint8Array> {
+  const { byteLength } = matrix;
+  const buffer = new Uint8Array(Math.min(PIECE_BYTES, byteLength));
+  for (let done = 0; done < byteLength; done += buffer.length) {
+    const piece = buffer.subarray(0, Math.min(buffer.length, byteLength - done));
+    matrix.readInto(piece, done);
+    yield piece;
+  }
+}

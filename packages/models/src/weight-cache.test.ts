@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from '@jest/globals';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, truncateSync, utimesSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -92,6 +92,26 @@ test('the oldest model gives way, and one without room is not kept', async () =>
   const after = readdirSync(folder);
   expect(after).toHaveLength(2);
   expect(after).not.toEqual(before);
+});
+
+test('what a process that ended left is removed when it is old, and files of others never', async () => {
+  const folder = cacheFolder();
+  mkdirSync(folder);
+  const key = 'c0ffee'.repeat(6).slice(0, 32);
+  const own = [`${key}.safetensors`, `.${key}.safetensors.1-0-0.partial`, `${key.replace('c', 'd')}.json`];
+  const others = ['model.safetensors', 'config.json', '.model.safetensors.1-0-0.partial'];
+  for (const name of [...own, ...others]) writeFileSync(join(folder, name), 'x'.repeat(1000));
+  utimesSync(model, 3, 3);
+  (await openCheckpoint(model, { cache: { folder } }))[Symbol.dispose]();
+  expect(readdirSync(folder)).toEqual(expect.arrayContaining([...own, ...others]));
+  for (const name of [...own, ...others]) utimesSync(join(folder, name), 1, 1);
+  utimesSync(model, 4, 4);
+  const maxBytes = 4 * 2 ** 20;
+  (await openCheckpoint(model, { cache: { folder, maxBytes } }))[Symbol.dispose]();
+  const left = readdirSync(folder);
+  expect(left).toEqual(expect.arrayContaining(others));
+  expect(left).toHaveLength(others.length + 2);
+  expect(left.filter((name) => own.includes(name))).toEqual([]);
 });
 
 test('weights that lie turned around are made ahead, and kept', async () => {

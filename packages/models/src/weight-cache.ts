@@ -5,11 +5,11 @@ import { join } from 'node:path';
 
 import type { CheckpointFormat, PrepareOptions, TensorInfo, WeightConversion } from './checkpoint.ts';
 import { writeAtomically } from './formats/atomic-file.ts';
+import { matrixEntry, UnannouncedFormat } from './formats/packed/matrix-entry.ts';
 import { PACKED_METADATA, PackedWeights } from './formats/packed/weights.ts';
 import { readSafetensorsHeader } from './formats/safetensors/header.ts';
 import { DenseWeights } from './formats/safetensors/weights.ts';
-import { writeSafetensors, type SafetensorsEntry } from './formats/safetensors/write.ts';
-import type { ElementType } from './number-formats.ts';
+import { writeSafetensors } from './formats/safetensors/write.ts';
 import { readJsonObject } from './read-file.ts';
 import { StoredFile, storedTensor } from './stored-file.ts';
 import type { LoadedMatrix, WeightSource } from './weight-source.ts';
@@ -63,42 +63,26 @@ export async function cachedWeights(
   try {
     await writeSafetensors(
       `${base}${WEIGHTS}`,
-      tensors.map((tensor) => entryOf(tensor, weights, conversions)),
+      tensors.map((tensor) =>
+        matrixEntry(
+          tensor.name,
+          weights.describe(tensor),
+          () => weights.load(tensor),
+          (conversion) => {
+            if (conversion) conversions[tensor.name] = conversion;
+          },
+        ),
+      ),
       { ...options, metadata: { [PACKED_METADATA]: JSON.stringify(Object.fromEntries(described)) } },
     );
   } catch (error) {
+    // Such models are not kept.
     if (error instanceof UnannouncedFormat) return weights;
     throw error;
   }
   const note = new TextEncoder().encode(JSON.stringify({ source: path, conversions }));
   await writeAtomically(`${base}${NOTE}`, (file) => file.write(note));
   return openKept(base, weights) ?? weights;
-}
-
-/** A weight with scales beyond float16 has not the format that was planned for it: such models are not kept. */
-class UnannouncedFormat extends Error {}
-
-function entryOf(
-  tensor: TensorInfo,
-  weights: WeightSource,
-  conversions: Record<string, WeightConversion>,
-): SafetensorsEntry {
-  const { name, shape } = tensor;
-  const description = weights.describe(tensor);
-  const { format, groupSize } = description;
-  return {
-    name,
-    ...(groupSize === undefined
-      ? { dtype: format.toUpperCase() as ElementType, shape }
-      : { dtype: 'U8', shape: [packedByteLength(description)] }),
-    async data() {
-      const { matrix, conversion } = await weights.load(tensor);
-      using made = matrix;
-      if (made.format !== format) throw new UnannouncedFormat(name);
-      if (conversion) conversions[name] = conversion;
-      return made.bytes();
-    },
-  };
 }
 
 /** What is kept under a name; undefined if it is not there or not whole. */
@@ -192,22 +176,37 @@ function keyOf(path: string): string {
     .slice(0, 32);
 }
 
-/** Removes what was used longest ago until the rest has no more than so many bytes. */
+/** The files of a model by their names, which are those of `keyOf`: a folder may hold other files, which are left alone. */
+const ownFile = /^([0-9a-f]{32})\.(?:safetensors|json)$/u;
+const unfinishedFile = /^\.[0-9a-f]{32}\.(?:safetensors|json)\..*\.partial$/u;
+
+/** Nothing takes so long to be written: what is older and not complete was left by a process that ended. */
+const LEFTOVER_MS = 24 * 60 * 60 * 1000;
+
+/** Removes leftovers, and what was used longest ago until the rest has no more than so many bytes. */
 function makeRoom(folder: string, bytes: number): void {
-  const kept = readdirSync(folder)
-    .filter((name) => name.endsWith(NOTE))
-    .map((name) => {
-      const base = join(folder, name.slice(0, -NOTE.length));
-      // Another process may remove them meanwhile.
-      const [weights, note] = [WEIGHTS, NOTE].map((end) => statSync(`${base}${end}`, { throwIfNoEntry: false }));
-      return { base, bytes: weights?.size ?? 0, used: note?.mtimeMs ?? 0 };
-    })
-    .sort((a, b) => b.used - a.used);
+  const names = readdirSync(folder);
+  // Another process may remove any of them meanwhile.
+  const stateOf = (name: string): { readonly size: number; readonly mtimeMs: number } | undefined =>
+    statSync(join(folder, name), { throwIfNoEntry: false });
+  const remove = (...files: string[]): void => {
+    for (const name of files) rmSync(join(folder, name), { force: true });
+  };
+  const isOld = (name: string): boolean => Date.now() - (stateOf(name)?.mtimeMs ?? Infinity) > LEFTOVER_MS;
+  remove(...names.filter((name) => unfinishedFile.test(name) && isOld(name)));
+  const models: { readonly files: [note: string, weights: string]; readonly bytes: number; readonly used: number }[] =
+    [];
+  for (const key of new Set(names.flatMap((name) => ownFile.exec(name)?.[1] ?? []))) {
+    const files: [string, string] = [`${key}${NOTE}`, `${key}${WEIGHTS}`];
+    const [note, weights] = files.map(stateOf);
+    if (note && weights) models.push({ files, bytes: weights.size, used: note.mtimeMs });
+    else if (files.some(isOld)) remove(...files);
+  }
+  models.sort((a, b) => b.used - a.used);
   let left = bytes;
-  for (const model of kept) {
+  for (const model of models) {
     left -= model.bytes;
-    if (left >= 0) continue;
     // Whoever has it mapped keeps it.
-    for (const ending of [NOTE, WEIGHTS]) rmSync(`${model.base}${ending}`, { force: true });
+    if (left < 0) remove(...model.files);
   }
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { demoModel, sharedData } from '../../../../tools/test/shared-data.mjs';
+import { writeGguf, type GgufEntry, type GgufEntryValue } from '../formats/gguf/write.ts';
 import { PACKED_METADATA } from '../formats/packed/weights.ts';
 import { writeSafetensors, type SafetensorsEntry } from '../formats/safetensors/write.ts';
 import { encodeFloats } from '../number-formats.ts';
@@ -210,6 +211,50 @@ test('what cannot be written is said before anything is', async () => {
   const stop = AbortSignal.abort(new Error('stopped'));
   await expect(convert(stories, join(folder, 'none'), { to: 'safetensors', signal: stop })).rejects.toThrow('stopped');
   expect(readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([]);
+});
+
+test.each(['packed', 'awq', 'gguf'] as const)('scales beyond float16 become bfloat16 on the way to %s', async (to) => {
+  const source = join(folder, `wide-for-${to}.gguf`);
+  const [rows, columns] = [8, 256];
+  // Blocks of Q4_K: a scale of 2^15 times 63.
+  const wide = new Uint8Array(rows * 144).fill(0x3f);
+  for (let block = 0; block < rows; block++) wide.set([0, 0x78, 0, 0], 144 * block);
+  const usual = new Uint8Array(rows * 8 * 18).map((_, i) => (i % 18 === 1 ? 0x24 : i % 18));
+  const entry = (name: string, type: GgufEntry['type'], bytes: Uint8Array): GgufEntry => ({
+    ...{ name, type, shape: [rows, columns], data: () => bytes },
+  });
+  const tokens = ['<unk>', 'a', 'b', 'c', 'd', 'e', 'f', 'g'];
+  const u32 = (value: number): GgufEntryValue => ({ type: 'u32', value });
+  const metadata = new Map<string, GgufEntryValue>([
+    ['general.architecture', { type: 'string', value: 'llama' }],
+    ...Object.entries({ block_count: 1, context_length: 64, embedding_length: columns, feed_forward_length: rows }).map(
+      ([key, value]) => [`llama.${key}`, u32(value)] as const,
+    ),
+    ['llama.attention.head_count', u32(8)],
+    ['llama.attention.layer_norm_rms_epsilon', { type: 'f32', value: 1e-5 }],
+    ['tokenizer.ggml.model', { type: 'string', value: 'llama' }],
+    ['tokenizer.ggml.tokens', { type: 'strings', value: tokens }],
+    ['tokenizer.ggml.scores', { type: 'f32s', value: tokens.map((_, i) => -i) }],
+    ['tokenizer.ggml.token_type', { type: 'i32s', value: tokens.map((_, i) => (i === 0 ? 2 : 1)) }],
+  ]);
+  await writeGguf(source, metadata, [
+    entry('token_embd.weight', 'Q4_0', usual),
+    entry('blk.0.ffn_gate.weight', 'Q4_K', wide),
+    entry('blk.0.ffn_up.weight', 'Q4_0', usual),
+    { ...entry('blk.0.attn_q.weight', 'F32', new Uint8Array(4 * columns ** 2)), shape: [columns, columns] },
+  ]);
+  const output = join(folder, `wide-${to}`);
+  await convert(source, output, { to });
+  using before = await openCheckpoint(source);
+  using after = await openCheckpoint(output);
+  const [wideName, usualName] = ['gate', 'up'].map((part) => `model.layers.0.mlp.${part}_proj.weight`) as [
+    string,
+    string,
+  ];
+  expect(before.read(wideName)[0]).toBeGreaterThan(65504);
+  expect(after.matrix(usualName).groupSize).toBe(32);
+  if (to === 'packed') expect(after.matrix(wideName).format).toBe('bf16');
+  expectSame(after.read(usualName), before.read(usualName));
 });
 
 const neox = sharedData('stories-neox-5m');

@@ -1,10 +1,11 @@
-import { InvalidArgumentError, type Matrix } from '@llm/tensor';
+import { InvalidArgumentError } from '@llm/tensor';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { TensorInfo } from '../checkpoint.ts';
 import { INPUT_SCALE } from '../architectures/builder.ts';
 import { InvalidWeightError, WriteError } from '../errors.ts';
+import { matrixEntry, UnannouncedFormat } from '../formats/packed/matrix-entry.ts';
 import { PACKED_METADATA } from '../formats/packed/weights.ts';
 import { awqLayout, compressedLayout, gptqLayout, type Layout, type LinearShape } from '../formats/quantized/encode.ts';
 import { dequantizeRows, type QuantizedCodes } from '../formats/quantized/linear.ts';
@@ -17,6 +18,9 @@ import { gridOfMatrix } from './grid-of-matrix.ts';
 import { largestError, type ConvertedWeight } from './report.ts';
 
 export type FolderTarget = 'safetensors' | 'packed' | 'gptq' | 'awq' | 'compressed-tensors';
+
+/** Tensors that stay as they are go through memory in pieces of this size. */
+const PIECE_BYTES = 1 << 22;
 
 type DenseType = 'F32' | 'F16' | 'BF16';
 
@@ -34,8 +38,31 @@ export async function convertToFolder(
   target: FolderTarget,
   options: ConversionOptions,
 ): Promise<ConvertedWeight[]> {
+  const wide = new Set<string>();
+  for (;;) {
+    try {
+      return await writeFolder(checkpoint, output, target, options, wide);
+    } catch (error) {
+      // No header says so: it is found out when the scales are read, and then all is written anew.
+      if (!(error instanceof UnannouncedFormat) || wide.has(error.tensor)) throw error;
+      wide.add(error.tensor);
+    }
+  }
+}
+
+/** `wide`: names of weights whose scales are beyond float16. */
+async function writeFolder(
+  checkpoint: LoadedCheckpoint,
+  output: string,
+  target: FolderTarget,
+  options: ConversionOptions,
+  wide: ReadonlySet<string>,
+): Promise<ConvertedWeight[]> {
   const weights: ConvertedWeight[] = [];
-  const plan = target === 'packed' ? planPacked(checkpoint, weights) : planOthers(checkpoint, target, options, weights);
+  const plan =
+    target === 'packed'
+      ? planPacked(checkpoint, weights, wide)
+      : planOthers(checkpoint, target, options, weights, wide);
   const partial = `${output}.partial`;
   const guard = async (path: string, action: () => Promise<unknown>): Promise<void> => {
     await action().catch((cause: unknown) => {
@@ -66,30 +93,24 @@ export async function convertToFolder(
   return weights;
 }
 
-/** Packed matrices as they are, everything else as it was stored. */
-function planPacked(checkpoint: LoadedCheckpoint, weights: ConvertedWeight[]): Plan {
+/** Matrices in the layout that they are used in, everything else as it was stored. */
+function planPacked(checkpoint: LoadedCheckpoint, weights: ConvertedWeight[], wide: ReadonlySet<string>): Plan {
   const described: Record<string, unknown> = {};
   const entries = [...checkpoint.tensors.values()].map((info): SafetensorsEntry => {
-    const matrix = isPlain(info) || info.shape.length !== 2 ? undefined : checkpoint.matrix(info.name);
-    checkpoint.release(info.name);
-    if (matrix?.groupSize === undefined) return denseEntry(checkpoint, info, denseType(info, matrix), weights);
-    const { format, rows, columns, groupSize, byteLength } = matrix;
-    described[info.name] = { format, rows, columns, groupSize };
-    const { name, dtype } = info;
-    return {
-      ...{ name, dtype: 'U8', shape: [byteLength] },
-      data: () => {
-        weights.push({
-          name,
-          from: dtype,
-          to: format,
-          largestError: checkpoint.conversions.get(name)?.largestError ?? 0,
-        });
-        const bytes = checkpoint.matrix(name).bytes();
-        checkpoint.release(name);
-        return bytes;
+    const { name, dtype, shape } = info;
+    if (isPlain(info) || shape.length !== 2) return denseEntry(checkpoint, info, denseType(info), weights);
+    const announced = checkpoint.describe(name);
+    const { rows, columns } = announced;
+    const description = wide.has(name) ? ({ format: 'bf16', rows, columns } as const) : announced;
+    if (description.groupSize !== undefined) described[name] = description;
+    return matrixEntry(
+      name,
+      description,
+      () => checkpoint.load(name),
+      (conversion) => {
+        weights.push({ name, from: dtype, to: description.format, largestError: conversion?.largestError ?? 0 });
       },
-    };
+    );
   });
   const computes = Object.keys(described).flatMap((name) => {
     const compute = checkpoint.compute(name);
@@ -115,10 +136,11 @@ function planOthers(
   target: Exclude<FolderTarget, 'packed'>,
   options: ConversionOptions,
   weights: ConvertedWeight[],
+  wide: ReadonlySet<string>,
 ): Plan {
   if (target !== 'safetensors' && target !== 'awq') refuseInputScales(checkpoint, target);
   const layout = target === 'safetensors' ? undefined : layouts[target];
-  const linears = layout ? quantizedLinears(checkpoint, layout) : [];
+  const linears = layout ? quantizedLinears(checkpoint, layout, wide) : [];
   const [first] = linears;
   if (layout && !first) {
     throw new InvalidArgumentError(`${checkpoint.path} has no 4-bit weights to write as ${target}. Quantize it first.`);
@@ -129,7 +151,7 @@ function planOthers(
   const entries = linears.flatMap(({ info, shape }) =>
     (layout?.parts({ ...shape, symmetric }) ?? []).map((part): SafetensorsEntry => {
       const name = info.name.replace(/weight$/u, part.part);
-      return { name, dtype: part.dtype, shape: part.shape, data: () => part.bytes(load(info)) };
+      return { name, dtype: part.dtype, shape: part.shape, data: async () => part.bytes(await load(info)) };
     }),
   );
   for (const info of checkpoint.tensors.values()) {
@@ -140,7 +162,7 @@ function planOthers(
     }
     const wanted =
       options.type === 'F32' || options.type === 'F16' || options.type === 'BF16' ? options.type : undefined;
-    entries.push(denseEntry(checkpoint, info, wanted ?? denseType(info, undefined), weights, target === 'safetensors'));
+    entries.push(denseEntry(checkpoint, info, wanted ?? denseType(info), weights, target === 'safetensors'));
   }
   const quantization = first && quantizationConfig(target, first.shape, symmetric);
   return { entries, metadata: { format: 'pt' }, quantization };
@@ -152,12 +174,11 @@ interface Linear {
 }
 
 /** The 4-bit weights of linears that a layout can hold; all must have the groups of the first, as one number says them. */
-function quantizedLinears(checkpoint: LoadedCheckpoint, layout: Layout): Linear[] {
+function quantizedLinears(checkpoint: LoadedCheckpoint, layout: Layout, wide: ReadonlySet<string>): Linear[] {
   const found: Linear[] = [];
   for (const info of checkpoint.tensors.values()) {
-    if (isPlain(info) || info.shape.length !== 2 || isVocabulary(info.name)) continue;
-    const { format, rows, columns, groupSize } = checkpoint.matrix(info.name);
-    checkpoint.release(info.name);
+    if (isPlain(info) || info.shape.length !== 2 || isVocabulary(info.name) || wide.has(info.name)) continue;
+    const { format, rows, columns, groupSize } = checkpoint.describe(info.name);
     if (!format.startsWith('int4') || groupSize === undefined) continue;
     const shape = { bits: 4, rows, columns, groupSize, symmetric: format === 'int4-sym' || format === 'int4-two' };
     if (layout.obstacle(shape) !== undefined) continue;
@@ -172,14 +193,14 @@ function loader(
   checkpoint: LoadedCheckpoint,
   to: string,
   weights: ConvertedWeight[],
-): (info: TensorInfo) => QuantizedCodes {
+): (info: TensorInfo) => Promise<QuantizedCodes> {
   const reported = new Set<string>();
   let last: { readonly name: string; readonly grid: QuantizedCodes } | undefined;
-  return ({ name, dtype }) => {
+  return async ({ name, dtype }) => {
     if (last?.name === name) return last.grid;
-    const grid = gridOfMatrix(checkpoint.matrix(name));
-    checkpoint.release(name);
-    if (!grid) throw new InvalidArgumentError(`${name} is on no 4-bit grid.`);
+    using matrix = (await checkpoint.load(name)).matrix;
+    const grid = gridOfMatrix(matrix);
+    if (!grid) throw new UnannouncedFormat(name);
     last = { name, grid };
     if (!reported.has(name)) {
       reported.add(name);
@@ -224,9 +245,8 @@ function isPlain({ dtype }: TensorInfo): boolean {
 }
 
 /** The type in which a weight that is not packed is kept. */
-function denseType(info: TensorInfo, matrix: Matrix | undefined): DenseType {
-  if (info.dtype === 'F32' || info.dtype === 'F16' || info.dtype === 'BF16') return info.dtype;
-  return matrix?.format === 'bf16' ? 'BF16' : 'F16';
+function denseType({ dtype }: TensorInfo): DenseType {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' ? dtype : 'F16';
 }
 
 function denseEntry(
@@ -238,10 +258,21 @@ function denseEntry(
 ): SafetensorsEntry {
   const { name, dtype, shape } = info;
   const turned = shape.length === 2 && checkpoint.architecture.isTransposed(name);
+  const entry = { name, dtype: type, shape: turned ? shape.toReversed() : shape };
+  const factors = folds ? inputScaleOf(checkpoint, name) : undefined;
+  // GGUF may have its rows in another order.
+  if (dtype === type && !factors && checkpoint.format !== 'gguf') {
+    return {
+      ...entry,
+      data() {
+        weights.push({ name, from: dtype, to: type, largestError: 0 });
+        return storedBytes(info);
+      },
+    };
+  }
   return {
-    ...{ name, dtype: type, shape: turned ? shape.toReversed() : shape },
+    ...entry,
     data: () => {
-      const factors = folds ? inputScaleOf(checkpoint, name) : undefined;
       const stored = checkpoint.read(name);
       const values = factors ? stored.map((value, i) => value * (factors[i % factors.length] as number)) : stored;
       const bytes = encodeFloats(type, turned ? transpose(values, shape[0] as number) : values);
@@ -288,6 +319,12 @@ export function refuseInputScales(checkpoint: LoadedCheckpoint, target: string):
   throw new InvalidArgumentError(
     `${target} has no place for ${scaled} of ${checkpoint.path}. Write awq, packed or safetensors, or quantize without inputScales.`,
   );
+}
+
+/** A tensor as it lies, in pieces. */
+function* storedBytes({ storage, offset, byteLength }: TensorInfo): Iterable<Uint8Array> {
+  for (let done = 0; done < byteLength; done += PIECE_BYTES)
+    yield storage.read(offset + done, Math.min(PIECE_BYTES, byteLength - done));
 }
 
 function transpose(values: Float32Array, rows: number): Float32Array {

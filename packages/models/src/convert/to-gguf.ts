@@ -32,7 +32,7 @@ export async function convertToGguf(
   const weights: ConvertedWeight[] = [];
   const entries: GgufEntry[] = [];
   for (const info of checkpoint.tensors.values()) {
-    const name = names.get(info.name);
+    const name = [info.name, ...architecture.aliases(info.name)].map((own) => names.get(own)).find(Boolean);
     if (name === undefined) {
       if (isBuffer(info.name)) continue;
       throw new InvalidWeightError(path, info.name, 'has no name in GGUF');
@@ -44,8 +44,8 @@ export async function convertToGguf(
       name: name === 'output.weight' && !checkpoint.tensors.has(embeddingName(names)) ? 'token_embd.weight' : name,
       type: encoded.type,
       shape: info.shape,
-      data: () => {
-        const made = encode(checkpoint, info, encoded.type, gguf);
+      data: async () => {
+        const made = await encode(checkpoint, info, encoded.type, gguf);
         weights.push(made.weight);
         return made.bytes;
       },
@@ -113,27 +113,31 @@ const blockTypes: Readonly<Record<string, WrittenType>> = {
 
 function packedBlocks(checkpoint: LoadedCheckpoint, info: TensorInfo): WrittenType | undefined {
   if (['F32', 'F16', 'BF16', 'F64'].includes(info.dtype)) return undefined;
-  const matrix = checkpoint.matrix(info.name);
-  checkpoint.release(info.name);
+  const matrix = checkpoint.describe(info.name);
   return matrix.groupSize === 32 && matrix.columns % 32 === 0 ? blockTypes[matrix.format] : undefined;
 }
 
-function encode(
+async function encode(
   checkpoint: LoadedCheckpoint,
   info: TensorInfo,
   type: WrittenType,
   gguf: GgufMapping,
-): { readonly bytes: Uint8Array; readonly weight: ConvertedWeight } {
+): Promise<{ readonly bytes: Uint8Array; readonly weight: ConvertedWeight }> {
   const before = checkpoint.read(info.name);
   const offset = gguf.offset?.(info.name) ?? 0;
-  const packed = packedBlocks(checkpoint, info) === type ? blocksOfMatrix(checkpoint.matrix(info.name)) : undefined;
   const stored = offset === 0 ? before : before.map((value) => value + offset);
-  checkpoint.release(info.name);
-  const bytes = packed?.bytes ?? encodeBlocks(type, stored);
+  const packed = packedBlocks(checkpoint, info) === type ? await blocksOf(checkpoint, info.name) : undefined;
+  const bytes = packed ?? encodeBlocks(type, stored);
   const after = dequantize(typeNamed(type), bytes);
   const weight = { name: info.name, from: info.dtype, to: type, largestError: largestError(stored, after) };
   const order = gguf.rowOrder?.(info.name, checkpoint.config);
   return { bytes: order ? reordered(bytes, order) : bytes, weight };
+}
+
+/** The blocks of a packed weight; undefined where it is dense after all, its scales being beyond float16. */
+async function blocksOf(checkpoint: LoadedCheckpoint, name: string): Promise<Uint8Array | undefined> {
+  using matrix = (await checkpoint.load(name)).matrix;
+  return matrix.groupSize === undefined ? undefined : blocksOfMatrix(matrix)?.bytes;
 }
 
 function typeNamed(name: WrittenType): GgufType {

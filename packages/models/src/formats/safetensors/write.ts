@@ -8,8 +8,10 @@ export interface SafetensorsEntry {
   readonly name: string;
   readonly dtype: ElementType;
   readonly shape: readonly number[];
-  /** Little-endian, row-major; in as many pieces as suit the producer. */
+  /** Little-endian, row-major; in as many pieces as suit the producer, who may use their memory again for the next one. */
   readonly data: () => TensorBytes | Promise<TensorBytes>;
+  /** Called when the entry before is about to be written: what may be made meanwhile. */
+  readonly prepare?: () => void;
 }
 
 export type TensorBytes = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -40,9 +42,10 @@ export async function writeSafetensors(
   let done = 0;
   await writeAtomically(path, async (file) => {
     await file.write(encodeHeader(planned, options.metadata ?? {}));
-    for (const { entry, begin, end } of planned) {
+    for (const [i, { entry, begin, end }] of planned.entries()) {
       options.signal?.throwIfAborted();
       const data = await entry.data();
+      planned[i + 1]?.entry.prepare?.();
       for await (const piece of data instanceof Uint8Array ? [data] : data) {
         options.signal?.throwIfAborted();
         done += piece.byteLength;
