@@ -46,6 +46,8 @@ export interface GgufMapping {
   rowOrder?(name: string, config: HfConfig): Int32Array | undefined;
   /** What the file's value has more than the checkpoint's: 1 for the norms of Gemma; default 0. */
   offset?(name: string): number;
+  /** Keys of config.json with texts that GGUF has no word for: written after the architecture's name, as they are. */
+  readonly ownKeys?: readonly string[];
   /** The keys of config.json that `build` reads, out of the metadata. */
   config(file: GgufFile): HfConfig;
 }

@@ -106,11 +106,14 @@ export const falcon: Architecture = defineArchitecture({
     config(file) {
       const meta = new GgufMetadata(file, 'falcon');
       const common = commonConfig('falcon', meta);
+      const kvHeads = meta.number('attention.head_count_kv') ?? 1;
+      const twoNorms = file.has('blk.0.attn_norm_2.weight');
       return {
         ...common,
         ...ropeFromGguf(meta),
-        num_kv_heads: common['num_key_value_heads'],
-        new_decoder_architecture: file.has('blk.0.attn_norm_2.weight'),
+        num_kv_heads: kvHeads,
+        num_ln_in_parallel_attn: twoNorms ? 2 : 1,
+        new_decoder_architecture: twoNorms || kvHeads > 1,
         ffn_hidden_size: common['intermediate_size'],
         layer_norm_epsilon: meta.need('attention.layer_norm_epsilon'),
         bias: file.has('blk.0.attn_qkv.bias'),

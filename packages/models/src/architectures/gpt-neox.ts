@@ -69,6 +69,8 @@ export const gptNeoX: Architecture = defineArchitecture({
   },
   gguf: {
     architecture: 'gptneox',
+    // llama.cpp takes the tanh form of GELU whatever a model was trained with.
+    ownKeys: ['hidden_act'],
     tensors: tensorNames({
       token_embd: 'gpt_neox.embed_in',
       output_norm: 'gpt_neox.final_layer_norm',
@@ -91,6 +93,7 @@ export const gptNeoX: Architecture = defineArchitecture({
         rotary_pct: meta.need('rope.dimension_count') / headDim,
         layer_norm_eps: meta.need('attention.layer_norm_epsilon'),
         use_parallel_residual: meta.flag('use_parallel_residual'),
+        hidden_act: meta.string('hidden_act'),
         attention_bias: file.has('blk.0.attn_qkv.bias'),
       };
     },

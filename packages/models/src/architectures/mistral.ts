@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { defineArchitecture, type Architecture } from '../architecture.ts';
+import { llama } from './llama.ts';
 import { llamaForward, llamaTied } from './parts.ts';
 import { ropeKeys, ropeOf } from './rope-config.ts';
 import { activation, channels, flag, headsOf, layers, maybe, optional, positive, size } from './schema.ts';
@@ -34,4 +35,8 @@ export const mistral: Architecture = defineArchitecture({
     const part = { ...heads, rope: ropeOf(c, heads), window: c.sliding_window ?? undefined };
     return llamaForward(g, c, () => part);
   },
+  // Such files are read as Llama's; they have no word for the window.
+  ...(llama.gguf && {
+    gguf: { ...llama.gguf, config: (file) => ({ ...llama.gguf?.config(file), sliding_window: null }) },
+  }),
 });

@@ -39,10 +39,8 @@ export function architectureOf(config: HfConfig): Architecture {
 export function architectureOfGguf(name: string): Architecture {
   const found = architectures.find(({ gguf }) => gguf?.architecture === name);
   if (found) return found;
-  throw new UnsupportedArchitectureError(
-    name,
-    architectures.flatMap(({ gguf }) => (gguf ? [gguf.architecture] : [])),
-  );
+  const known = new Set(architectures.flatMap(({ gguf }) => (gguf ? [gguf.architecture] : [])));
+  throw new UnsupportedArchitectureError(name, [...known]);
 }
 
 function supported(): string[] {
