@@ -1,6 +1,8 @@
 // The probes, for a translation unit that defines ProbeLanes before it includes this:
 //   Bytes           a vector register; Load(p), Or(a, b), Any(v): some word of it
-//   Integers        four products of 8-bit numbers in each 32-bit lane: Dot(sum, a, b), kIntegerOperations of one
+//   Integers        four products of 8-bit numbers in each 32-bit lane: Dot(sum, a, b), kIntegerOperations of one.
+//                   Where sums of 16 bits hold several such products, as the kernels use it: Pairs(a, b),
+//                   AddPairs(a, b), Widen(sum, pairs), kFold of them in one sum, kFoldedSums sums side by side
 //   Floats          Fma(a, b, sum), kFloatOperations of one
 //   Halves          optional: two products of bfloat16 numbers in each lane of Floats: DotHalves(sum, a, b), Halves1()
 //   kAccumulators   enough for latency times throughput, few enough for the register file
@@ -46,19 +48,47 @@ uint32_t Read(const uint8_t* data, size_t size, int streams, int ahead) {
   return ReadStreams<1>(data, size, ahead);
 }
 
+// Sums of 16 bits, widened only when they are full: all that kernels for them have to do for a product.
+template <typename Lanes>
+double Int8Folded(int64_t rounds) {
+  using Integers = typename Lanes::Integers;
+  constexpr int kSums = Lanes::kFoldedSums;
+  Integers sums[kSums] = {};
+  Integers a = Lanes::Bytes1(3), b = Lanes::Bytes1(5);
+#pragma GCC unroll 16
+  for (Integers& sum : sums) Lanes::Hide(sum);
+  for (int64_t round = 0; round < rounds; ++round) {
+    Integers pairs[kSums];
+#pragma GCC unroll 16
+    for (int fold = 0; fold < Lanes::kFold; ++fold)
+#pragma GCC unroll 16
+      for (Integers& pair : pairs) {
+        Lanes::Hide(a);
+        pair = fold == 0 ? Lanes::Pairs(a, b) : Lanes::AddPairs(pair, Lanes::Pairs(a, b));
+        Lanes::Hide(pair);
+      }
+#pragma GCC unroll 16
+    for (int i = 0; i < kSums; ++i) sums[i] = Lanes::Widen(sums[i], pairs[i]);
+  }
+#pragma GCC unroll 16
+  for (Integers& sum : sums) Lanes::Hide(sum);
+  return static_cast<double>(rounds) * kSums * Lanes::kFold * Lanes::kIntegerOperations;
+}
+
+template <typename Lanes>
 double Int8(int64_t rounds) {
-  using Integers = ProbeLanes::Integers;
-  Integers sums[ProbeLanes::kAccumulators] = {};
-  const Integers a = ProbeLanes::Bytes1(3), b = ProbeLanes::Bytes1(5);
+  using Integers = typename Lanes::Integers;
+  Integers sums[Lanes::kAccumulators] = {};
+  const Integers a = Lanes::Bytes1(3), b = Lanes::Bytes1(5);
 #pragma GCC unroll 32
-  for (Integers& sum : sums) ProbeLanes::Hide(sum);  // else all are known to be equal, and become one
+  for (Integers& sum : sums) Lanes::Hide(sum);  // else all are known to be equal, and become one
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 32
-    for (Integers& sum : sums) sum = ProbeLanes::Dot(sum, a, b);
+    for (Integers& sum : sums) sum = Lanes::Dot(sum, a, b);
   }
 #pragma GCC unroll 32
-  for (Integers& sum : sums) ProbeLanes::Hide(sum);
-  return static_cast<double>(rounds) * ProbeLanes::kAccumulators * ProbeLanes::kIntegerOperations;
+  for (Integers& sum : sums) Lanes::Hide(sum);
+  return static_cast<double>(rounds) * Lanes::kAccumulators * Lanes::kIntegerOperations;
 }
 
 double F32(int64_t rounds) {
@@ -94,10 +124,13 @@ double Bf16(int64_t rounds) {
 
 template <typename Lanes>
 constexpr ProbeKernels Kernels() {
-  if constexpr (requires { typename Lanes::Halves; })
-    return {Read, Int8, F32, Bf16<Lanes>};
+  ProbeKernels kernels = {Read, nullptr, F32, nullptr};
+  if constexpr (requires { Lanes::kFold; })
+    kernels.int8 = Int8Folded<Lanes>;
   else
-    return {Read, Int8, F32, nullptr};
+    kernels.int8 = Int8<Lanes>;
+  if constexpr (requires { typename Lanes::Halves; }) kernels.bf16 = Bf16<Lanes>;
+  return kernels;
 }
 
 constexpr ProbeKernels kProbeKernels = Kernels<ProbeLanes>();

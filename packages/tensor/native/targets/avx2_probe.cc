@@ -5,9 +5,10 @@ namespace llm {
 namespace {
 
 struct ProbeLanes : YmmProbeLanes {
-  static LLM_INLINE Integers Dot(Integers sum, Integers a, Integers b) {
-    Hide(a);
-    const __m256i pairs = _mm256_maddubs_epi16(a, b);
+  static constexpr int kFold = 8, kFoldedSums = 6;  // eight pairs of at most 2 * 15 * 127
+  static LLM_INLINE Integers Pairs(Integers a, Integers b) { return _mm256_maddubs_epi16(a, b); }
+  static LLM_INLINE Integers AddPairs(Integers a, Integers b) { return _mm256_add_epi16(a, b); }
+  static LLM_INLINE Integers Widen(Integers sum, Integers pairs) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 };
