@@ -15,7 +15,7 @@ const benchmark = {
     base,
     { ...base, rows: 512, operations: 2e9, seconds: { median: 1e-2, min: 1e-2, max: 1e-2 } },
     { ...base, family: 'attention' as const, compute: 'f32' as const, context: 2048, peak: 1e11 },
-    { ...base, family: 'sgemm' as const, compute: 'f32' as const, peak: 1e11 },
+    { ...base, family: 'blas' as const, compute: 'f32' as const, peak: 1e11 },
   ],
 };
 

@@ -1,4 +1,5 @@
 import {
+  cholesky,
   cpuInfo,
   describeKernels,
   InvalidOptionError,
@@ -7,10 +8,18 @@ import {
   probeReadBandwidth,
   setThreadCount,
   sgemm,
+  syrk,
   threadCount,
   timeAttention,
 } from '@llm/tensor';
-import { checkFilter, kernelCases, type AttentionCase, type KernelFilter, type MatmulCase } from './kernel-cases.ts';
+import {
+  checkFilter,
+  kernelCases,
+  type AttentionCase,
+  type BlasCase,
+  type KernelFilter,
+  type MatmulCase,
+} from './kernel-cases.ts';
 import { spread, type Spread } from './statistics.ts';
 
 export interface KernelBenchmarkOptions extends KernelFilter {
@@ -21,10 +30,10 @@ export interface KernelBenchmarkOptions extends KernelFilter {
 
 /** One kernel at work, beside the limits that were probed right before and after it. */
 export interface KernelMeasurement {
-  readonly family: 'matmul' | 'attention' | 'sgemm';
+  readonly family: 'matmul' | 'attention' | 'blas';
   /** The table whose kernel ran. */
   readonly isa: string;
-  /** What the selector chose, as in describeKernels(); the family elsewhere. */
+  /** What the selector chose, as in describeKernels(); the call elsewhere. */
   readonly kernel: string;
   readonly shape: string;
   /** Of the weights or the cache. */
@@ -61,15 +70,15 @@ const quick = { seconds: 0.15, repeats: 40, workingSet: 2 ** 28 };
 const thorough = { seconds: 0.6, repeats: 60, workingSet: 2 ** 30 };
 
 /**
- * Measures every kernel of every instruction set that runs here by itself, on layers of published models. By default about
- * two minutes; with `full` a matter of hours.
+ * Measures every kernel of every instruction set that runs here by itself, on layers of published models. By default some
+ * minutes; with `full` a matter of hours.
  * @throws {@link InvalidOptionError} for a table, shape or format that there is not, or a combination that leaves nothing
  */
 export async function benchmarkKernels(options: KernelBenchmarkOptions): Promise<KernelBenchmark> {
   const info = cpuInfo();
   checkFilter(info, options);
   const cases = kernelCases(info, options);
-  if (cases.matmul.length + cases.attention.length + cases.sgemm.length === 0)
+  if (cases.matmul.length + cases.attention.length + cases.blas.length === 0)
     throw new InvalidOptionError('kernels', 'nothing left to measure', ['a table, shape and format that go together']);
   const before = threadCount();
   setThreadCount(options.threads);
@@ -84,11 +93,12 @@ export async function benchmarkKernels(options: KernelBenchmarkOptions): Promise
 
   async function all(): Promise<KernelMeasurement[]> {
     const effort = options.full ? thorough : quick;
+    const probed = new ProbedLimits(options.threads);
     const results: KernelMeasurement[] = [];
     const work = [
-      ...cases.matmul.map((item) => () => matmulResults(item, options.threads, effort)),
-      ...byContext(cases.attention).map((group) => () => attentionResults(group, options.threads)),
-      ...(cases.sgemm.length === 0 ? [] : [() => sgemmResults(cases.sgemm, options.threads)]),
+      ...cases.matmul.map((item) => () => matmulResults(item, probed, effort)),
+      ...byContext(cases.attention).map((group) => () => attentionResults(group, probed)),
+      ...cases.blas.map((item) => () => blasResults(item, probed)),
     ];
     for (const [done, measure] of work.entries()) {
       options.signal?.throwIfAborted();
@@ -123,38 +133,57 @@ export function judge(timed: Timed, limits: Limits): KernelMeasurement {
   };
 }
 
-/**
- * What `time` measures, judged by the better of two probes around it: a disturbance during one of them does not flatter the
- * kernel.
- */
-async function judged(
-  isa: string,
-  kind: 'int8' | 'f32' | 'bf16',
-  threads: number,
-  time: () => readonly Timed[] | Promise<readonly Timed[]>,
-): Promise<KernelMeasurement[]> {
-  const probe = async (): Promise<Limits> => ({
-    readBandwidth: await probeReadBandwidth({ threads, bytes: 2 ** 28 }),
-    peak: await probePeak({ isa, kind, threads }),
-  });
-  const before = await probe();
-  const timed = await time();
-  const after = await probe();
-  const limits = {
-    readBandwidth: Math.max(before.readBandwidth, after.readBandwidth),
-    peak: Math.max(before.peak, after.peak),
-  };
-  return timed.map((item) => judge(item, limits));
+/** The limits around each measurement. What was probed after one is what was probed before the next. */
+class ProbedLimits {
+  readonly threads: number;
+  #readBandwidth: number | undefined;
+  #peak: { readonly name: string; readonly value: number } | undefined;
+
+  constructor(threads: number) {
+    this.threads = threads;
+  }
+
+  /**
+   * What `time` measures, judged by the better of two probes around it: a disturbance during one of them does not flatter
+   * the kernel.
+   */
+  async judge(
+    isa: string,
+    kind: 'int8' | 'f32' | 'bf16',
+    time: () => readonly Timed[] | Promise<readonly Timed[]>,
+  ): Promise<KernelMeasurement[]> {
+    const { threads } = this;
+    const name = `${isa} ${kind}`;
+    const readBandwidth = (): Promise<number> => probeReadBandwidth({ threads, bytes: 2 ** 28 });
+    const probe = async (): Promise<Limits> => ({
+      readBandwidth: await readBandwidth(),
+      peak: await probePeak({ isa, kind, threads }),
+    });
+    const before = {
+      readBandwidth: this.#readBandwidth ?? (await readBandwidth()),
+      peak: this.#peak?.name === name ? this.#peak.value : await probePeak({ isa, kind, threads }),
+    };
+    const timed = await time();
+    const after = await probe();
+    this.#readBandwidth = after.readBandwidth;
+    this.#peak = { name, value: after.peak };
+    const limits = {
+      readBandwidth: Math.max(before.readBandwidth, after.readBandwidth),
+      peak: Math.max(before.peak, after.peak),
+    };
+    return timed.map((item) => judge(item, limits));
+  }
 }
 
 async function matmulResults(
   { isa, shape, weight, compute, rows }: MatmulCase,
-  threads: number,
+  probed: ProbedLimits,
   { seconds, repeats, workingSet }: typeof quick,
 ): Promise<KernelMeasurement[]> {
   using timer = new MatmulTimer(weight, workingSet);
   const { format, groupSize = null } = weight;
-  return await judged(isa, compute, threads, () =>
+  const { threads } = probed;
+  return await probed.judge(isa, compute, () =>
     rows.map((count) => {
       const timing = timer.time({ rows: count, compute, isa, threads, seconds, repeats });
       const { kernel } = describeKernels(weight, { compute, isa, rows: [count] })[0]!;
@@ -176,11 +205,20 @@ function byContext(cases: readonly AttentionCase[]): AttentionCase[][] {
   return [...groups.values()];
 }
 
-function attentionResults(cases: readonly AttentionCase[], threads: number): Promise<KernelMeasurement[]> {
-  return judged(cases[0]!.isa, 'f32', threads, () =>
+function attentionResults(cases: readonly AttentionCase[], probed: ProbedLimits): Promise<KernelMeasurement[]> {
+  const { threads } = probed;
+  return probed.judge(cases[0]!.isa, 'f32', () =>
     cases.map(({ isa, shape, context, queries, cacheType, ...sizes }) => {
       const tokens = context + queries;
-      const timing = timeAttention({ ...sizes, tokens, queries, cacheType, threads, isa, repeats: 5 });
+      const timing = timeAttention({
+        ...sizes,
+        tokens,
+        queries,
+        cacheType,
+        threads,
+        isa,
+        repeats: queries > 1 ? 3 : 7,
+      });
       return {
         ...({ family: 'attention', isa, kernel: 'attention', shape, format: cacheType, groupSize: null } as const),
         ...({ compute: 'f32', rows: queries, context, seconds: spread(timing.seconds) } as const),
@@ -190,25 +228,35 @@ function attentionResults(cases: readonly AttentionCase[], threads: number): Pro
   );
 }
 
-function sgemmResults(sizes: readonly number[], threads: number): Promise<KernelMeasurement[]> {
+function blasResults({ call, sizes }: BlasCase, probed: ProbedLimits): Promise<KernelMeasurement[]> {
   const { isa } = cpuInfo();
-  return judged(isa, 'f32', threads, async () => {
+  return probed.judge(isa, 'f32', async () => {
     const timed: Timed[] = [];
     for (const n of sizes) {
       const random = (): Float32Array => Float32Array.from({ length: n * n }, () => Math.random() - 0.5);
       const [a, b, c] = [random(), random(), new Float32Array(n * n)];
+      // Positive definite by its diagonal, for Cholesky.
+      for (let i = 0; i < n; i++) a[i * n + i]! += n;
+      const run = {
+        sgemm: () => sgemm({ m: n, n, k: n, a, b, c }),
+        syrk: () => syrk({ n, k: n, a, c }),
+        cholesky: () => cholesky(a, n),
+      }[call];
       const seconds: number[] = [];
-      for (let i = 0; i < 12; i++) {
+      for (let i = 0; i < 10; i++) {
         const start = performance.now();
-        await sgemm({ m: n, n, k: n, a, b, c });
+        await run();
         seconds.push((performance.now() - start) / 1000);
       }
       timed.push({
-        ...{ family: 'sgemm', isa, kernel: 'sgemm', shape: `${n} x ${n}`, format: 'f32', groupSize: null },
+        ...{ family: 'blas', isa, kernel: call, shape: `${n} x ${n}`, format: 'f32', groupSize: null },
         ...{ compute: 'f32', rows: n, context: null, seconds: spread(seconds.slice(2)) },
-        ...{ bytes: 3 * 4 * n * n, operations: 2 * n ** 3 },
+        ...{ bytes: (call === 'sgemm' ? 3 : 2) * 4 * n * n, operations: blasOperations[call] * n ** 3 },
       });
     }
     return timed;
   });
 }
+
+/** Multiplications and additions, as parts of n³. */
+const blasOperations: Readonly<Record<BlasCase['call'], number>> = { sgemm: 2, syrk: 1, cholesky: 1 / 3 };

@@ -32,11 +32,16 @@ export interface AttentionCase {
   readonly queries: number;
 }
 
+/** Float32 calls of linear algebra on n x n matrices. */
+export interface BlasCase {
+  readonly call: 'sgemm' | 'syrk' | 'cholesky';
+  readonly sizes: readonly number[];
+}
+
 export interface KernelCases {
   readonly matmul: readonly MatmulCase[];
   readonly attention: readonly AttentionCase[];
-  /** n of square float32 products. */
-  readonly sgemm: readonly number[];
+  readonly blas: readonly BlasCase[];
 }
 
 /** What to leave out; undefined keeps everything. */
@@ -46,7 +51,7 @@ export interface KernelFilter {
   readonly isas?: readonly string[];
   readonly shapes?: readonly string[];
   readonly formats?: readonly string[];
-  /** Numbers of rows, instead of 1, 4, 8, 16 and 512; attention takes 1 and 64. */
+  /** Numbers of rows, instead of 1, 4, 8, 16 and 512; attention takes 1 and 512. */
   readonly rows?: readonly number[];
 }
 
@@ -63,10 +68,11 @@ const layerShapes: Readonly<Record<string, { readonly rows: number; readonly col
   'smollm2-135m down': { rows: 576, columns: 1536 },
 };
 
+/** Heads of published models, in as many layers as make a cache of 2048 tokens larger than that of the CPU. */
 const attentionShapes = {
-  'llama-2-7b 4 layers': { layers: 4, heads: 32, kvHeads: 32, headDim: 128 },
-  'llama-3-8b 8 layers': { layers: 8, heads: 32, kvHeads: 8, headDim: 128 },
-  'tinyllama 22 layers': { layers: 22, heads: 32, kvHeads: 4, headDim: 64 },
+  'llama-2-7b cache': { layers: 4, heads: 32, kvHeads: 32, headDim: 128 },
+  'llama-3-8b cache': { layers: 8, heads: 32, kvHeads: 8, headDim: 128 },
+  'tinyllama cache': { layers: 22, heads: 32, kvHeads: 4, headDim: 64 },
 };
 
 const packedFormats = [
@@ -100,11 +106,11 @@ export function kernelCases({ tables }: CpuInfo, filter: KernelFilter = {}): Ker
   const { full = false, isas, shapes, formats, rows = batches } = filter;
   const keeps = (allowed: readonly string[] | undefined, name: string): boolean => allowed?.includes(name) ?? true;
   const runnable = tables.filter((table) => table.runnable).map((table) => table.isa);
-  // The scalar table is a reference and takes minutes.
   const own = (compute: MeasuredCompute): string[] =>
-    ownKernels[compute].filter(
-      (isa) => runnable.includes(isa) && (isas ? isas.includes(isa) : isa !== 'scalar' || runnable.length <= 2),
-    );
+    ownKernels[compute].filter((isa) => runnable.includes(isa) && keeps(isas, isa));
+  // The scalar table is a reference: many rows would take minutes.
+  const rowsOf = (isa: string): readonly number[] =>
+    isa === 'scalar' && isas === undefined && !full ? rows.filter((count) => count <= 4) : rows;
   const chosenShapes = Object.keys(layerShapes).filter((shape) => keeps(shapes, shape));
   const firstShape = chosenShapes.includes(usualShape) ? usualShape : chosenShapes[0];
 
@@ -116,32 +122,38 @@ export function kernelCases({ tables }: CpuInfo, filter: KernelFilter = {}): Ker
         if (!keeps(formats, format) || (dense && compute === 'int8')) continue;
         for (const shape of chosenShapes)
           for (const groupSize of dense ? [undefined] : [32, 128]) {
-            const usual = shape === firstShape && groupSize !== 128;
-            // For one shape every format on the best table, and one format on every table; for one format every shape.
+            // For one shape every format on the best table, and some formats on every table; for some formats every shape.
+            const usual = shape === firstShape;
+            const best = place === 0 && groupSize !== 128;
+            const everywhere = compute === 'int8' ? format === 'int4-sym' : format === 'f32' || format === 'int4-sym';
             const isQuick = usual
-              ? place === 0
-                ? compute === 'int8' || dense || format === 'int4-sym'
-                : format === (compute === 'int8' ? 'int4-sym' : 'f32')
-              : place === 0 && format === 'int4-sym' && compute === 'int8';
+              ? (best && (compute === 'int8' || dense)) || (everywhere && (compute === 'int8' || groupSize !== 128))
+              : place === 0 &&
+                (compute === 'int8' ? format === 'int4-sym' : format === (compute === 'f32' ? 'f32' : 'bf16'));
             if (!full && !isQuick) continue;
             const weight = { format, ...layerShapes[shape]!, ...(groupSize === undefined ? {} : { groupSize }) };
-            matmul.push({ isa, shape, weight, compute, rows });
+            matmul.push({ isa, shape, weight, compute, rows: rowsOf(isa) });
           }
       }
 
   const attention: AttentionCase[] = [];
-  const attentionTables = own('f32');
-  for (const [place, isa] of attentionTables.entries())
+  for (const [place, isa] of own('f32').entries())
     for (const [shape, sizes] of Object.entries(attentionShapes))
       for (const cacheType of ['f16', 'int8', 'f32', 'bf16'] as const)
         for (const context of [0, 2048, 8192])
-          for (const queries of [1, 64]) {
+          for (const queries of [1, 512]) {
             const isQuick =
-              place === 0 && (cacheType === 'f16' || cacheType === 'int8') && shape !== 'llama-3-8b 8 layers';
-            if ((full || isQuick) && keeps(shapes, shape) && keeps(formats, cacheType))
-              attention.push({ isa, shape, ...sizes, cacheType, context, queries });
+              place === 0
+                ? cacheType === 'f16' || (cacheType === 'int8' && shape !== 'llama-3-8b cache') || context === 2048
+                : isa !== 'scalar' && cacheType === 'f16' && context === 2048;
+            if (!(full || isQuick) || !keeps(shapes, shape) || !keeps(formats, cacheType)) continue;
+            // Many queries compute and do not wait for memory: one layer shows it.
+            const layers = queries > 1 ? 1 : sizes.layers;
+            attention.push({ isa, shape, ...sizes, layers, cacheType, context, queries });
           }
 
-  const sgemm = shapes || formats || isas ? [] : full ? [256, 512, 1024, 2048] : [512, 1024];
-  return { matmul, attention, sgemm };
+  const sizes = full ? [256, 512, 1024, 2048] : [512, 1024, 2048];
+  const blas =
+    shapes || formats || isas ? [] : (['sgemm', 'syrk', 'cholesky'] as const).map((call) => ({ call, sizes }));
+  return { matmul, attention, blas };
 }

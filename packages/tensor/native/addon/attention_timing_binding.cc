@@ -107,12 +107,12 @@ Napi::Value AttentionSeconds(const Napi::CallbackInfo& info) {
   for (int64_t i = 0; i < blocks; ++i) table_of_blocks.push_back(cache->data() + static_cast<size_t>(i) * block_bytes);
   step.blocks.assign(table_of_blocks.begin(), table_of_blocks.end());
   std::vector<float> row(static_cast<size_t>(std::max(step.layout.key_dim, step.layout.value_dim)));
-  for (int head = 0; head < step.layers * step.kv_heads; ++head)
-    for (int64_t t = 0; t < step.tokens; ++t) {
-      for (size_t d = 0; d < row.size(); ++d) row[d] = std::sin(static_cast<float>(7 * t + static_cast<int64_t>(d)));
+  for (int64_t t = 0; t < step.tokens; ++t) {
+    for (size_t d = 0; d < row.size(); ++d) row[d] = std::sin(static_cast<float>(7 * t + static_cast<int64_t>(d)));
+    for (int head = 0; head < step.layers * step.kv_heads; ++head)
       step.kernels->store(step.layout, table_of_blocks.data(), step.layout.HeadBytes() * static_cast<size_t>(head), t,
                           row.data(), row.data());
-    }
+  }
   step.q.assign(static_cast<size_t>(step.queries) * step.heads * step.layout.key_dim, 0.1f);
   step.out.resize(static_cast<size_t>(step.queries) * step.heads * step.layout.value_dim);
   const AttentionTask any = step.TaskOf(0, 0, 0);
