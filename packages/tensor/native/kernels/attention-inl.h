@@ -72,18 +72,25 @@ struct RowBlock {
 template <typename Cache, int R, int C>
 LLM_LOOP void ScoreTile(const CacheGroup<Cache>* groups, const float* queries, int key_dim, float* scores) {
   F sums[R][C];
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) sums[r][c] = Lanes::Set(0);
+#pragma GCC unroll 32
+  for (int i = 0; i < R * C; ++i) sums[i / C][i % C] = Lanes::Set(0);
+#pragma GCC unroll 1
   for (int d = 0; d < key_dim; ++d) {
     F keys[C];
-    for (int c = 0; c < C; ++c) keys[c] = Cache::Load(groups[c].keys + d * 16);
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      keys[c] = Cache::Load(groups[c].keys + d * 16);
+      Fetch<Cache>(groups[c].next_keys + d * 16, d);
+    }
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const F q = Lanes::Set(queries[d * R + r]);
+#pragma GCC unroll 4
       for (int c = 0; c < C; ++c) sums[r][c] = Lanes::Fma(q, keys[c], sums[r][c]);
     }
   }
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) Lanes::Store(scores + r * kAttentionChunk + 16 * c, sums[r][c]);
+#pragma GCC unroll 32
+  for (int i = 0; i < R * C; ++i) Lanes::Store(scores + i / C * kAttentionChunk + 16 * (i % C), sums[i / C][i % C]);
 }
 
 template <typename Cache, int R>
@@ -99,22 +106,30 @@ template <typename Cache, int R, int C>
 LLM_LOOP void WeighTile(const CacheGroup<Cache>* groups, int begin, int end, int stride, int column,
                         const float* weights, float* const* values) {
   F sums[R][C];
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) sums[r][c] = Lanes::Load(values[r] + column + 16 * c);
+#pragma GCC unroll 32
+  for (int i = 0; i < R * C; ++i) sums[i / C][i % C] = Lanes::Load(values[i / C] + column + 16 * (i % C));
   for (int t = begin; t < end;) {
     const int stop = static_cast<int>(Smaller(end, (t / 16 + 1) * 16));
-    const typename Cache::T* row = groups[t / 16].values + (t % 16) * stride + column;
-    for (; t < stop; ++t, row += stride) {
+    const int64_t offset = (t % 16) * stride + column;
+    const typename Cache::T *row = groups[t / 16].values + offset, *next = groups[t / 16].next_values + offset;
+#pragma GCC unroll 1
+    for (; t < stop; ++t, row += stride, next += stride) {
       F v[C];
-      for (int c = 0; c < C; ++c) v[c] = Cache::Load(row + 16 * c);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) {
+        v[c] = Cache::Load(row + 16 * c);
+        Fetch<Cache>(next + 16 * c, c);
+      }
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const F weight = Lanes::Set(weights[r * kAttentionChunk + t]);
+#pragma GCC unroll 4
         for (int c = 0; c < C; ++c) sums[r][c] = Lanes::Fma(weight, v[c], sums[r][c]);
       }
     }
   }
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) Lanes::Store(values[r] + column + 16 * c, sums[r][c]);
+#pragma GCC unroll 32
+  for (int i = 0; i < R * C; ++i) Lanes::Store(values[i / C] + column + 16 * (i % C), sums[i / C][i % C]);
 }
 
 template <typename Cache, int R>
@@ -129,33 +144,36 @@ LLM_INLINE void Weigh(const CacheGroup<Cache>* groups, int begin, int end, int s
 }
 
 // Scores of keys [begin, end) of the chunk become weights relative to the row's running maximum; the state follows it.
-// Keys outside get no weight.
-template <typename Cache>
-LLM_LOOP void Soften(const AttentionTask& task, const CacheGroup<Cache>* groups, int count, int64_t chunk, int row,
-                     int begin, int end, int value_stride, float* scores, float* lane_sums, State state) {
+// Keys outside get no weight. `plain`: all keys of the chunk, and nothing but the scale.
+template <typename Cache, bool plain>
+LLM_LOOP void SoftenRow(const AttentionTask& task, const CacheGroup<Cache>* groups, int count, int64_t chunk, int row,
+                        int begin, int end, int value_stride, float* scores, float* lane_sums, State state) {
   const F unseen = Lanes::Set(kUnseen);
   const F from = Lanes::Set(static_cast<float>(begin)), to = Lanes::Set(static_cast<float>(end));
   F s[kGroups];
+#pragma GCC unroll 4
   for (int g = 0; g < kGroups; ++g) {
-    if (g >= count) {
+    if (!plain && g >= count) {
       s[g] = unseen;
       continue;
     }
     F v = Lanes::Load(scores + 16 * g);
     if constexpr (__is_same(Cache, CacheInt8)) v = Lanes::Mul(v, Lanes::Load(groups[g].key_scales));
     v = Lanes::Mul(v, Lanes::Set(task.scale));
-    if (task.softcap > 0) {
-      const F cap = Lanes::Set(task.softcap);
-      v = Lanes::Mul(cap, Tanh(Lanes::Div(v, cap)));
+    if constexpr (!plain) {
+      if (task.softcap > 0) {
+        const F cap = Lanes::Set(task.softcap);
+        v = Lanes::Mul(cap, Tanh(Lanes::Div(v, cap)));
+      }
+      const F index = Lanes::Add(Lanes::Iota(), Lanes::Set(static_cast<float>(16 * g)));
+      if (task.alibi_slopes != nullptr) {
+        const int64_t position = task.first_position + row / task.heads;
+        const F distance = Lanes::Add(index, Lanes::Set(static_cast<float>(chunk - position)));
+        v = Lanes::Fma(Lanes::Set(task.alibi_slopes[row % task.heads]), distance, v);
+      }
+      if (begin > 0 || end < kAttentionChunk)
+        v = Lanes::Select(Lanes::Less(index, to), Lanes::Select(Lanes::AtLeast(index, from), v, unseen), unseen);
     }
-    const F index = Lanes::Add(Lanes::Iota(), Lanes::Set(static_cast<float>(16 * g)));
-    if (task.alibi_slopes != nullptr) {
-      const int64_t position = task.first_position + row / task.heads;
-      const F distance = Lanes::Add(index, Lanes::Set(static_cast<float>(chunk - position)));
-      v = Lanes::Fma(Lanes::Set(task.alibi_slopes[row % task.heads]), distance, v);
-    }
-    if (begin > 0 || end < kAttentionChunk)
-      v = Lanes::Select(Lanes::Less(index, to), Lanes::Select(Lanes::AtLeast(index, from), v, unseen), unseen);
     s[g] = v;
   }
 
@@ -163,6 +181,7 @@ LLM_LOOP void Soften(const AttentionTask& task, const CacheGroup<Cache>* groups,
   const float chunk_top = Lanes::ReduceMax(Lanes::Max(Lanes::Max(s[0], s[1]), Lanes::Max(s[2], s[3])));
   const float top = chunk_top > old_top ? chunk_top : old_top;
   const F shift = Lanes::Set(top);
+#pragma GCC unroll 4
   for (int g = 0; g < kGroups; ++g) s[g] = Exp(Lanes::Sub(s[g], shift));
 
   const F added = Lanes::Add(Lanes::Add(s[0], s[1]), Lanes::Add(s[2], s[3]));
@@ -175,10 +194,20 @@ LLM_LOOP void Soften(const AttentionTask& task, const CacheGroup<Cache>* groups,
     for (int i = 0; i < value_stride; i += 16) Lanes::Store(values + i, Lanes::Mul(Lanes::Load(values + i), shrink));
     state.top() = top;
   }
-  for (int g = 0; g < count; ++g) {
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups; ++g) {
+    if (!plain && g >= count) break;
     if constexpr (__is_same(Cache, CacheInt8)) s[g] = Lanes::Mul(s[g], Lanes::Load(groups[g].value_scales));
     Lanes::Store(scores + 16 * g, s[g]);
   }
+}
+
+template <typename Cache>
+LLM_INLINE void Soften(const AttentionTask& task, const CacheGroup<Cache>* groups, int count, int64_t chunk, int row,
+                       int begin, int end, int value_stride, float* scores, float* lane_sums, State state) {
+  const bool plain = begin == 0 && end == kAttentionChunk && task.softcap <= 0 && task.alibi_slopes == nullptr;
+  const auto soften = plain ? SoftenRow<Cache, true> : SoftenRow<Cache, false>;
+  soften(task, groups, count, chunk, row, begin, end, value_stride, scores, lane_sums, state);
 }
 
 // One chunk of keys for the rows of one tile.
@@ -234,11 +263,11 @@ LLM_INLINE void ChunkRows(const RowBlock& block, const CacheGroup<Cache>* groups
 
 // Converting a chunk once is cheaper than in every tile.
 template <typename Cache>
-LLM_LOOP void Unpack(const RowBlock& block, const CacheGroup<Cache>* groups, int count, CacheGroup<CacheF32>* out) {
+LLM_LOOP void Unpack(const RowBlock& block, const CacheGroup<Cache>* groups, int count, CacheGroup<Unpacked>* out) {
   const int keys = 16 * block.task.layout->key_dim, values = 16 * block.value_stride;
   float* to = block.unpacked;
   for (int g = 0; g < count; ++g) {
-    out[g] = {to, to + keys, nullptr, nullptr};
+    out[g] = {to, to + keys, nullptr, nullptr, to, to + keys};
     for (int i = 0; i < keys; i += 16, to += 16) Lanes::Store(to, Cache::Load(groups[g].keys + i));
     for (int i = 0; i < values; i += 16, to += 16) Lanes::Store(to, Cache::Load(groups[g].values + i));
   }
@@ -265,11 +294,17 @@ void Segment(const RowBlock& block, int64_t segment) {
       const int64_t token = chunk + 16 * g;
       const uint8_t* head = task.blocks[token / at.block_tokens] + task.head_offset;
       groups[g] = GroupAt<Cache>(at, head, static_cast<int>(token % at.block_tokens));
+      const int64_t next = token + kAttentionChunk;
+      if (next >= end) continue;
+      const uint8_t* next_head = task.blocks[next / at.block_tokens] + task.head_offset;
+      const CacheGroup<Cache> then = GroupAt<Cache>(at, next_head, static_cast<int>(next % at.block_tokens));
+      groups[g].next_keys = then.keys;
+      groups[g].next_values = then.values;
     }
     if (!__is_same(Cache, CacheF32) && block.end - block.begin > 2 * Lanes::kTileRows) {
-      CacheGroup<CacheF32> unpacked[kGroups];
+      CacheGroup<Unpacked> unpacked[kGroups];
       Unpack(block, groups, count, unpacked);
-      ChunkRows<CacheF32, Cache>(block, unpacked, groups, chunk);
+      ChunkRows<Unpacked, Cache>(block, unpacked, groups, chunk);
     } else {
       ChunkRows<Cache, Cache>(block, groups, groups, chunk);
     }

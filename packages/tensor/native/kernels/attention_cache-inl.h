@@ -29,6 +29,17 @@ struct CacheInt8 {
   static LLM_INLINE void Store(T* p, F v) { Lanes::StoreInt8(p, v); }
 };
 
+// Keys and values of any type, converted and near.
+struct Unpacked : CacheF32 {};
+
+// Once for every line of a loop over 16 neighbours at a time, the i-th of which is at p.
+template <typename Cache>
+LLM_INLINE void Fetch(const typename Cache::T* p, int i) {
+  constexpr int kPerLine = 64 / (16 * static_cast<int>(sizeof(typename Cache::T)));
+  if constexpr (__is_same(Cache, Unpacked)) return;
+  if (i % kPerLine == 0) __builtin_prefetch(p, 0, 2);
+}
+
 template <typename Work>
 LLM_INLINE void WithCacheType(KvType type, Work work) {
   switch (type) {
@@ -63,15 +74,17 @@ struct CacheGroup {
   const typename Cache::T* values;  // [16][value_stride]
   const float* key_scales;          // [16], int8 only
   const float* value_scales;
+  // The same of the chunk of keys that comes next, or of this one: hardware cannot know where it lies.
+  const typename Cache::T *next_keys, *next_values;
 };
 
 template <typename Cache>
 LLM_INLINE CacheGroup<Cache> GroupAt(const CacheOffsets& at, const uint8_t* head, int token) {
   using T = typename Cache::T;
   const float* scales = reinterpret_cast<const float*>(head + at.scales);
-  return {reinterpret_cast<const T*>(head) + static_cast<int64_t>(token) * at.key_dim,
-          reinterpret_cast<const T*>(head + at.values) + static_cast<int64_t>(token) * at.value_stride, scales + token,
-          scales + at.block_tokens + token};
+  const T* const keys = reinterpret_cast<const T*>(head) + static_cast<int64_t>(token) * at.key_dim;
+  const T* const values = reinterpret_cast<const T*>(head + at.values) + static_cast<int64_t>(token) * at.value_stride;
+  return {keys, values, scales + token, scales + at.block_tokens + token, keys, values};
 }
 
 // Codes and the scale of n values as int8; what is not finite makes the scale NaN.
