@@ -32,6 +32,9 @@ struct PreparedRows {
   const int32_t* base;            // [segment][rows]: BaseFactor(format) * sum of the segment's quants
   const float* scale;             // [span][rows]
   const int16_t* wide = nullptr;  // what MatmulKernels::widen made of quants
+  // While an octet of codes is read, `fetch_lines` lines from here on are fetched for later, and so on; or null.
+  const uint8_t* fetch = nullptr;
+  int fetch_lines = 0;
 };
 
 // What an integer accumulator starts from is a multiple of the sum of the activations: -8 for a constant zero point 8.

@@ -107,10 +107,18 @@ void MultiplyRows(const BlockLoop& loop, int span) {
         kernel[count - 1](block_data(block), plan, x, loop.Out(block, row), loop.ldo);
     });
   }
+  const int chunks = Int8Chunks(loop.rows);
+  // The first pass over a block would wait for memory and the others would not use it: each of the first two fetches
+  // half of the next block.
+  const int lines = std::max(1, OctetBytes(layout.format) / kLine / 2);
   for (int block = loop.block_begin; block < loop.block_end; ++block) {
-    ForChunks(loop.rows, Int8Chunks(loop.rows), [&](int row, int count) {
-      kernel[count - 1](block_data(block), plan, prepared.At(loop.prepared, row, count), loop.Out(block, row),
-                        loop.ldo);
+    const uint8_t* const next_end = block_data(block + 2);
+    const uint8_t* ahead = chunks > 1 && block + 1 < loop.block_end ? block_data(block + 1) : next_end;
+    ForChunks(loop.rows, chunks, [&](int row, int count) {
+      PreparedRows x = prepared.At(loop.prepared, row, count);
+      if (ahead < next_end) x.fetch = ahead, x.fetch_lines = lines;
+      ahead += prepared.octets * lines * kLine;
+      kernel[count - 1](block_data(block), plan, x, loop.Out(block, row), loop.ldo);
     });
   }
 }

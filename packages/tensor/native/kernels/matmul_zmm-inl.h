@@ -139,6 +139,7 @@ void RowsZmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
   const int8_t* a = x.quants;
   const int32_t* base = x.base;
   const float* act_scale = x.scale;
+  const uint8_t* fetch = x.fetch;
   __m512 total[R][2];
 #pragma GCC unroll 16
   for (int i = 0; i < R * 2; ++i) total[i / 2][i % 2] = _mm512_setzero_ps();
@@ -188,9 +189,13 @@ void RowsZmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
           } else {
             DecodeOctet<F>(stream.at, low, high);
           }
-          if constexpr (kPrefetch > 0)
+          if (kPrefetch > 0 && fetch != nullptr) {
+            for (int i = 0; i < x.fetch_lines; ++i, fetch += kLine)
+              _mm_prefetch(reinterpret_cast<const char*>(fetch), _MM_HINT_T1);
+          } else if (kPrefetch > 0) {
             for (int i = 0; i < OctetBytes(F); i += kLine)
               _mm_prefetch(reinterpret_cast<const char*>(stream.at) + i + kPrefetch, _MM_HINT_T0);
+          }
           if constexpr (kShifted)
 #pragma GCC unroll 2
             for (int v = 0; v < 2; ++v) {
