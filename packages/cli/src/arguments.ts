@@ -62,6 +62,7 @@ export interface ModelOptions extends CommonOptions {
   readonly weights?: 'as-is' | 'int4';
   readonly groupSize?: number;
   readonly kvCache?: 'f32' | 'f16' | 'bf16' | 'int8';
+  readonly cache?: true;
 }
 
 /** How a model is loaded and run. */
@@ -74,7 +75,8 @@ export function modelOptions(command: Command): Command {
     )
     .addOption(choice('--weights <kind>', 'int4 quantizes while loading', ['as-is', 'int4']))
     .option('--group-size <n>', 'weights under one scale, for --weights int4 (default: 32)', groupSize)
-    .addOption(choice('--kv-cache <type>', 'type of the key and value cache', ['f32', 'f16', 'bf16', 'int8']));
+    .addOption(choice('--kv-cache <type>', 'type of the key and value cache', ['f32', 'f16', 'bf16', 'int8']))
+    .option('--cache', 'keep weights of other formats (GGUF, GPTQ, ...) in a file that the next load maps');
 }
 
 export function choice(flags: string, description: string, values: readonly string[]): Option {

@@ -13,6 +13,7 @@ export function toLoadOptions(options: ModelOptions): LoadOptions {
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.context === undefined ? {} : { contextLength: options.context }),
     ...(options.kvCache === undefined ? {} : { kvCache: { type: options.kvCache } }),
+    ...(options.cache === undefined ? {} : { cache: true }),
   };
 }
 

@@ -158,6 +158,8 @@ function refuseStrayFlags(options: BenchOptions): void {
   if (options.kernels) refuse({ article: options.article }, 'one of --kernels and --article');
   if (!options.kernels && !options.article) refuse({ shapes }, 'with --kernels or --article only');
   else refuse({ save: options.save, profile, trace }, 'without --kernels and --article only');
+  if (options.kernels || options.article || options.synthetic !== undefined)
+    refuse({ cache: options.cache }, 'with a model only');
 }
 
 interface Measured {
