@@ -1,8 +1,10 @@
-// Measures what @llm/models does with large files: node tools/bench/formats.mjs [--json]
+// Measures what @llm/models does with large files:
+//   node tools/bench/formats.mjs [--part opening|imports|tokenizing] [--format NAME] [--json]
 // Needs built packages (npm run build) and 13 GB of sparse, 1 GB of real space in the folder for temporary files.
 import { Buffer } from 'node:buffer';
 import {
   closeSync,
+  copyFileSync,
   ftruncateSync,
   mkdirSync,
   mkdtempSync,
@@ -16,6 +18,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 
 import { random } from '../fuzz/mutate.mjs';
 import { demoModel, sharedData } from '../test/shared-data.mjs';
@@ -25,7 +28,9 @@ const models = await import(join(root, 'packages/models/dist/index.js'));
 const { Storage } = await import(join(root, 'packages/tensor/dist/index.js'));
 const { writeGguf } = await import(join(root, 'packages/models/dist/formats/gguf/write.js'));
 
-const json = process.argv.includes('--json');
+const { values: options } = parseArgs({
+  options: { part: { type: 'string' }, format: { type: 'string' }, json: { type: 'boolean' } },
+});
 const folder = mkdtempSync(join(tmpdir(), 'llm-bench-'));
 const results = {};
 
@@ -103,6 +108,7 @@ async function measureOpening() {
   rmSync(path, { recursive: true });
 }
 
+/** Through a buffer that stays in the CPU's cache: what the system can hand out. */
 function readSpeed(file) {
   const size = statSync(file).size;
   const buffer = Buffer.alloc(16 << 20);
@@ -200,11 +206,60 @@ const importedFormats = {
     ),
 };
 
+/** Into new memory of the file's size, as an import needs for what it makes. */
+function readSpeedIntoNewMemory(file) {
+  let best = Infinity;
+  for (let round = 0; round < 3; round++) {
+    const start = performance.now();
+    readFileSync(file);
+    best = Math.min(best, performance.now() - start);
+  }
+  return (statSync(file).size / best) * 1000;
+}
+
+/** Memory of its own, without the pages of mapped files, which the system takes back when it likes. */
+function ownMemory() {
+  const found = /^RssAnon:\s+(\d+) kB/mu.exec(readFileSync('/proc/self/status', 'utf8'));
+  return found ? Number(found[1]) * 1024 : process.memoryUsage().rss;
+}
+
+/** As a file in the packed format, beside copying the file in the same folder. */
+async function measureConversion(open, file) {
+  const bytes = statSync(file).size;
+  const best = { convert: Infinity, copy: Infinity };
+  const before = ownMemory();
+  let largest = before;
+  for (let round = 0; round < 2; round++) {
+    const [copy, output] = ['copy', 'converted'].map((name) => join(folder, name));
+    let start = performance.now();
+    copyFileSync(file, copy);
+    best.copy = Math.min(best.copy, performance.now() - start);
+    rmSync(copy);
+    start = performance.now();
+    await models.convert(open, output, {
+      to: 'packed',
+      onProgress() {
+        largest = Math.max(largest, ownMemory());
+      },
+    });
+    best.convert = Math.min(best.convert, performance.now() - start);
+    rmSync(output, { recursive: true });
+  }
+  const perSecond = (milliseconds) => (bytes / milliseconds) * 1000;
+  return {
+    convertBytesPerSecond: perSecond(best.convert),
+    copyBytesPerSecond: perSecond(best.copy),
+    convertMemoryBytes: largest - before,
+  };
+}
+
 async function measureImports() {
   results.imports = {};
   for (const [name, write] of Object.entries(importedFormats)) {
+    if (options.format !== undefined && options.format !== name) continue;
     const { open, file } = await write();
-    const cacheSpeed = readSpeed(file);
+    const conversion = await measureConversion(open, file);
+    const readBytesPerSecond = readSpeed(file);
     const bytes = statSync(file).size;
     let best = { seconds: Infinity };
     for (let round = 0; round < 3; round++) {
@@ -217,8 +272,9 @@ async function measureImports() {
       checkpoint[Symbol.dispose]();
     }
     results.imports[name] = {
-      ...{ bytes, packedBytes: best.packed, bytesPerSecond: bytes / best.seconds },
-      ...{ readBytesPerSecond: cacheSpeed, fractionOfReading: bytes / best.seconds / cacheSpeed },
+      ...{ bytes, packedBytes: best.packed, bytesPerSecond: bytes / best.seconds, readBytesPerSecond },
+      readIntoNewMemoryBytesPerSecond: readSpeedIntoNewMemory(file),
+      ...conversion,
     };
     rmSync(open, { recursive: true });
   }
@@ -253,26 +309,34 @@ async function measureTokenizers() {
   }
 }
 
+const parts = { opening: measureOpening, imports: measureImports, tokenizing: measureTokenizers };
 // The kernels are loaded before anything is measured.
 Storage.allocate(64)[Symbol.dispose]();
 try {
-  await measureOpening();
-  await measureImports();
-  await measureTokenizers();
+  for (const [name, measure] of Object.entries(parts))
+    if (options.part === undefined || options.part === name) await measure();
 } finally {
   rmSync(folder, { recursive: true });
 }
-if (json) console.log(JSON.stringify(results, null, 2));
+if (options.json) console.log(JSON.stringify(results, null, 2));
 else {
-  const { opening, imports, tokenizing } = results;
+  const { opening, imports = {}, tokenizing = {} } = results;
   const mega = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
-  console.log(
-    `opening ${mega(opening.bytes)} in 3 shards: ${opening.milliseconds.toFixed(1)} ms, ${mega(opening.rssBytes)} of memory`,
-  );
-  for (const [name, { bytesPerSecond, readBytesPerSecond, fractionOfReading }] of Object.entries(imports)) {
+  if (opening) {
+    const { bytes, milliseconds, rssBytes } = opening;
+    console.log(`opening ${mega(bytes)} in 3 shards: ${milliseconds.toFixed(1)} ms, ${mega(rssBytes)} of memory`);
+  }
+  for (const [name, speed] of Object.entries(imports)) {
+    const share = (of) => `${((100 * speed.bytesPerSecond) / of).toFixed(0)} %`;
+    const { readBytesPerSecond: read, readIntoNewMemoryBytesPerSecond: readNew, copyBytesPerSecond: copy } = speed;
     console.log(
-      `${name} to packed: ${mega(bytesPerSecond)}/s, ${(100 * fractionOfReading).toFixed(0)} % of reading the file ` +
-        `from the disk cache (${mega(readBytesPerSecond)}/s)`,
+      `${name} into memory: ${mega(speed.bytesPerSecond)}/s, ${share(readNew)} of reading the file into new memory ` +
+        `(${mega(readNew)}/s), ${share(read)} of reading it through a buffer (${mega(read)}/s)`,
+    );
+    console.log(
+      `${name} to a packed file: ${mega(speed.convertBytesPerSecond)}/s, ` +
+        `${((100 * speed.convertBytesPerSecond) / copy).toFixed(0)} % of copying the file (${mega(copy)}/s), ` +
+        `${mega(speed.convertMemoryBytes)} of memory`,
     );
   }
   for (const [name, { encodeBytesPerSecond, decodeBytesPerSecond }] of Object.entries(tokenizing)) {

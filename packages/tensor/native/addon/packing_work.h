@@ -1,6 +1,7 @@
 // What the calls that make packed matrices share.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -28,14 +29,22 @@ void ForBlocksInParts(int parts, int64_t blocks, const Work& work) {
   SharedPool().Run(job, &context, parts);
 }
 
-// Calls work(block_begin, block_end) on all threads, for all blocks, and returns the largest of what the calls return.
+// Calls work(block_begin, block_end) on all threads until all blocks are done, and returns the largest of what the
+// calls return. Threads take runs of blocks as they come: one that has to share its core with a writer of files does
+// fewer.
 template <class Work>
 float ForBlocks(int64_t blocks, const Work& work) {
+  constexpr int64_t kSideBySide = 16;  // what is worth being read together
+  constexpr int64_t kRuns = 16;
+  const int64_t run = (blocks / kRuns / kSideBySide + 1) * kSideBySide;
+  std::atomic<int64_t> next = 0;
   std::atomic<float> result = 0.0f;
-  ForBlocksInParts(0, blocks, [&](int, int64_t begin, int64_t end) {
-    const float found = work(begin, end);
-    float largest = result.load();
-    while (found > largest && !result.compare_exchange_weak(largest, found)) {
+  ForBlocksInParts(0, blocks, [&](int, int64_t, int64_t) {
+    for (int64_t begin = next.fetch_add(run); begin < blocks; begin = next.fetch_add(run)) {
+      const float found = work(begin, std::min(blocks, begin + run));
+      float largest = result.load();
+      while (found > largest && !result.compare_exchange_weak(largest, found)) {
+      }
     }
   });
   return result.load();
