@@ -70,7 +70,8 @@ export class Generation implements AsyncIterable<string> {
   readonly #start: GenerationStart;
   readonly #tokens: number[] = [];
   #text = '';
-  #wake = newSignal();
+  /** There only while somebody waits for more. */
+  #wake: ReturnType<typeof newSignal> | undefined;
   #handle: GenerationHandle | undefined;
   #left = false;
   #engineReason: GenerationFinish['reason'] | undefined;
@@ -105,11 +106,11 @@ export class Generation implements AsyncIterable<string> {
 
   /** Pieces with their tokens and log-probabilities, and at the end the reason and the usage. */
   get parts(): AsyncIterable<GenerationPart> {
-    return { [Symbol.asyncIterator]: () => this.#iterate() };
+    return { [Symbol.asyncIterator]: () => this.#iterate((part) => part) };
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
-    for await (const part of this.#iterate()) if (part.type === 'text-delta' && part.text !== '') yield part.text;
+  [Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
+    return this.#iterate((part) => (part.type === 'text-delta' && part.text !== '' ? part.text : undefined));
   }
 
   /** Stops the work. What has come so far stays; the reason is `aborted`. */
@@ -119,18 +120,20 @@ export class Generation implements AsyncIterable<string> {
     this.#handle?.cancel();
   }
 
-  async *#iterate(): AsyncGenerator<GenerationPart, void, undefined> {
+  /** @param pick - what is given of a part; undefined for nothing */
+  async *#iterate<Item>(pick: (part: GenerationPart) => Item | undefined): AsyncGenerator<Item, void, undefined> {
     let next = 0;
     try {
       for (;;) {
         const part = this.#parts[next];
         if (part) {
           next++;
-          yield part;
+          const item = pick(part);
+          if (item !== undefined) yield item;
         } else if (this.#over) {
           await this.#done;
           return;
-        } else await this.#wake.promise;
+        } else await (this.#wake ??= newSignal()).promise;
       }
     } finally {
       this.cancel();
@@ -161,7 +164,7 @@ export class Generation implements AsyncIterable<string> {
       const reason = this.#engineReason;
       const exact = reason !== undefined && reason !== 'cancelled' && !this.#stopped();
       this.#start.finished({ tokens: this.#tokens, text: this.#text, reason, exact });
-      this.#wake.resolve();
+      this.#awake();
     }
   }
 
@@ -181,9 +184,13 @@ export class Generation implements AsyncIterable<string> {
     if (text === '' && tokens.length === 0) return;
     this.#text += text;
     this.#parts.push({ type: 'text-delta', text, tokens, logProbabilities });
-    const woken = this.#wake;
-    this.#wake = newSignal();
-    woken.resolve();
+    this.#awake();
+  }
+
+  #awake(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.resolve();
   }
 
   #stopped(): boolean {
