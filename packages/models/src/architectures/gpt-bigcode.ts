@@ -4,7 +4,7 @@ import { defineArchitecture, type Architecture } from '../architecture.ts';
 import { GgufMetadata, tensorNames } from './gguf-config.ts';
 import { gptConfig, gptHeads, gptKeys, gptTensors } from './gpt-keys.ts';
 import { gptForward } from './gpt2.ts';
-import { groupMajor, partMajor } from './parts.ts';
+import { groupMajor, groupToPartMajor, partMajor } from './parts.ts';
 import { flag } from './schema.ts';
 
 /** Keys and defaults as in transformers' GPTBigCodeConfig. */
@@ -38,6 +38,10 @@ export const gptBigCode: Architecture = defineArchitecture({
   gguf: {
     architecture: 'starcoder',
     tensors: tensorNames(gptTensors),
+    rowOrder(name, config) {
+      const { multi_query, ...keys } = schema.parse(config);
+      return name.includes('.c_attn.') && !multi_query ? groupToPartMajor(gptHeads(keys)) : undefined;
+    },
     config(file) {
       const meta = new GgufMetadata(file, 'starcoder');
       return { ...gptConfig('gpt_bigcode', meta), multi_query: meta.number('attention.head_count_kv') === 1 };
