@@ -12,11 +12,13 @@ namespace {
 
 void PackBf16(const float* x, int64_t ldx, int rows, int columns, uint16_t* to) {
   for (int r = 0; r < rows; ++r)
-    for (int k = 0; k < columns; k += 2) {
-      const float second = k + 1 < columns ? x[r * ldx + k + 1] : 0.0f;
-      const __m128 pair = _mm_unpacklo_ps(_mm_set_ss(x[r * ldx + k]), _mm_set_ss(second));
-      const __m128bh rounded = _mm_cvtneps_pbh(pair);
-      std::memcpy(to + (k / 2 * rows + r) * 2, &rounded, 4);
+    for (int k = 0; k < columns; k += 16) {
+      const int left = columns - k;
+      const auto mask = static_cast<__mmask16>(left < 16 ? (1u << left) - 1 : 0xFFFF);
+      const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + r * ldx + k));
+      int32_t pairs[8];
+      std::memcpy(pairs, &rounded, sizeof pairs);
+      for (int i = 0; i < 8 && 2 * i < left; ++i) std::memcpy(to + ((k / 2 + i) * rows + r) * 2, &pairs[i], 4);
     }
 }
 

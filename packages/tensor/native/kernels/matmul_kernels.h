@@ -63,7 +63,7 @@ struct CodePanel {
 };
 
 // Rows of x that a dense matrix is multiplied with in one pass, without a panel.
-constexpr int kStreamRows = 4;
+constexpr int kStreamRows = 8;
 
 // out[r * ldo + c], r < rows, for 32 whole rows c of a dense matrix, from `row` on: the sums that a panel gives.
 // `prepared` as for panels. [rows - 1]

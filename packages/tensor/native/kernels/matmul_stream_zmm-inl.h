@@ -101,7 +101,7 @@ struct FloatSums {
 #pragma GCC unroll 2
     for (int i = 0; i < StreamLane<F>::kValues; ++i) {
       if (i >= values) break;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) sum[r] = _mm512_fmadd_ps(w[i], _mm512_set1_ps(x[i * R + r]), sum[r]);
     }
   }
@@ -113,7 +113,7 @@ template <WeightFormat F, int R>
 struct PairSums {
   using X = uint16_t;
   LLM_INLINE static void Add(const __m512i& lane, const uint16_t* x, int, __m512 (&sum)[R]) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       int32_t pair;
       std::memcpy(&pair, x + 2 * r, sizeof pair);
@@ -146,7 +146,7 @@ LLM_INLINE void StreamSixteen(const uint8_t* row, int columns, const typename Su
   constexpr int kAhead = 768;
   const int64_t pitch = int64_t{columns} * Lane::kBytes;
   __m512 sum[R];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) sum[r] = _mm512_setzero_ps();
   int k = 0;
 #pragma GCC unroll 1
@@ -159,7 +159,7 @@ LLM_INLINE void StreamSixteen(const uint8_t* row, int columns, const typename Su
     for (int i = 0; i < 16; ++i) Sums<F, R>::Add(Operand<F>(u, i), x + i * Lane::kValues * R, Lane::kValues, sum);
   }
   if (k < columns) AddRest<Sums, F, R>(row, pitch, columns - k, x, sum);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) _mm512_storeu_ps(out + r * ldo, sum[r]);
 }
 
@@ -223,7 +223,8 @@ void Stream(const void* row, int columns, const void* prepared, float* out, int6
 
 #define LLM_STREAMS(Sums, F)                                                                             \
   {Stream<Sums, WeightFormat::F, 1>, Stream<Sums, WeightFormat::F, 2>, Stream<Sums, WeightFormat::F, 3>, \
-   Stream<Sums, WeightFormat::F, 4>}
+   Stream<Sums, WeightFormat::F, 4>, Stream<Sums, WeightFormat::F, 5>, Stream<Sums, WeightFormat::F, 6>, \
+   Stream<Sums, WeightFormat::F, 7>, Stream<Sums, WeightFormat::F, 8>}
 
 #define LLM_FLOAT_STREAMS {LLM_STREAMS(FloatSums, kF32), LLM_STREAMS(FloatSums, kF16), LLM_STREAMS(FloatSums, kBf16)}
 

@@ -10,7 +10,7 @@ namespace llm {
 enum class MatmulPath : uint8_t {
   kRows,       // "rows": codes decoded in registers for up to 6 rows at a time
   kPanel,      // "panel": codes of a block decoded to bytes once, for all rows
-  kStream,     // "stream": dense weights transposed in registers, for up to 4 rows
+  kStream,     // "stream": dense weights transposed in registers, for up to 8 rows
   kFloat,      // "float": weights of a block decoded to fp32 once, for all rows
   kBf16,       // "bf16": the same, rounded to bf16
   kF16,        // "f16": the same, rounded to fp16
