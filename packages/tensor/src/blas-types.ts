@@ -97,6 +97,14 @@ export interface FakeQuantizeArguments extends FakeQuantization {
   readonly out?: Float32Array;
 }
 
+/** Arguments of {@link roundingErrors}. */
+export interface RoundingErrorsArguments extends Omit<FakeQuantization, 'rounding'> {
+  /** What each column is multiplied by before it is rounded and divided by after: [columns]. Default 1. */
+  readonly columnScale?: Float32Array;
+  /** Where the errors go; default new memory. */
+  readonly out?: Float32Array;
+}
+
 export interface FakeQuantizeBackwardArguments extends FakeQuantization {
   /** The loss's gradient with respect to the quantized weights: [rows, columns]. */
   readonly gradient: Float32Array;

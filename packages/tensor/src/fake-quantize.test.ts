@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { FakeQuantization } from './blas-types.ts';
 import { InvalidOptionError, ShapeMismatchError } from './errors.ts';
-import { fakeQuantize, fakeQuantizeBackward } from './fake-quantize.ts';
+import { fakeQuantize, fakeQuantizeBackward, roundingErrors } from './fake-quantize.ts';
 import * as reference from './reference/fake-quantize.ts';
 
 const schemes = ['sym', 'asym'] as const;
@@ -48,6 +48,22 @@ test('values and gradients equal the reference, bit for bit', async () => {
     const backward = { ...options, gradient: numbers(options.weights.length, 7) };
     expect(await fakeQuantizeBackward(backward)).toEqual(reference.fakeQuantizeBackward(backward));
   }
+});
+
+test('rounding errors are the difference to the rounded weights, with columns scaled and back', async () => {
+  for (const { rounding, ...options } of cases()) {
+    const { weights, columns } = options;
+    const plain = reference.fakeQuantize(options);
+    expect(await roundingErrors(options)).toEqual(weights.map((w, i) => w - (plain[i] ?? NaN)));
+    const columnScale = numbers(columns, 9, 0.25, 4);
+    const factor = (i: number): number => columnScale[i % columns] ?? NaN;
+    const rounded = reference.fakeQuantize({ ...options, weights: weights.map((w, i) => w * factor(i)) });
+    const back = rounded.map((w, i) => w / factor(i));
+    expect(await roundingErrors({ ...options, columnScale })).toEqual(weights.map((w, i) => w - (back[i] ?? NaN)));
+  }
+  const options = { rows: 2, columns: 4, weights: new Float32Array(8), bits: 4, groupSize: -1, scheme: 'sym' } as const;
+  await expect(roundingErrors({ ...options, columnScale: new Float32Array(8) })).rejects.toThrow(ShapeMismatchError);
+  await expect(roundingErrors({ ...options, out: new Float32Array(7) })).rejects.toThrow(ShapeMismatchError);
 });
 
 test('what a grid promises', async () => {

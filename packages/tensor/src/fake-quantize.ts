@@ -6,6 +6,7 @@ import type {
   FakeQuantizeArguments,
   FakeQuantizeBackwardArguments,
   FakeQuantizeGradients,
+  RoundingErrorsArguments,
 } from './blas-types.ts';
 import { checkLength, checkSizes } from './check-sizes.ts';
 import { InvalidOptionError } from './errors.ts';
@@ -30,6 +31,23 @@ export async function fakeQuantize(options: FakeQuantizeArguments): Promise<Floa
   checkLength('out', out, options.rows * options.columns);
   await backend()
     .addon.fakeQuantize(...inputs, out)
+    .catch(rethrowTranslated);
+  return out;
+}
+
+/**
+ * What rounding to a grid and back takes from weights, w - w' [rows, columns], with columns scaled or not. Runs on the pool, off the
+ * event loop.
+ * @throws {@link ShapeMismatchError} if an array's length is not that of its matrix
+ */
+export async function roundingErrors(options: RoundingErrorsArguments): Promise<Float32Array> {
+  const known = [...allowed.filter((name) => name !== 'rounding'), 'columnScale'];
+  const inputs = checkedInputs(options, known, 'roundingErrors()');
+  const { rows, columns, columnScale, out = new Float32Array(rows * columns) } = options;
+  if (columnScale) checkLength('columnScale', columnScale, columns);
+  checkLength('out', out, rows * columns);
+  await backend()
+    .addon.roundingErrors(...inputs, columnScale, out)
     .catch(rethrowTranslated);
   return out;
 }

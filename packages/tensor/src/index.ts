@@ -24,11 +24,12 @@ export {
   type ErrorCode,
 } from './errors.ts';
 export { cholesky, invertSymmetric, invertTriangular, sgemm, syrk, triangularSolve } from './blas.ts';
-export { fakeQuantize, fakeQuantizeBackward } from './fake-quantize.ts';
+export { fakeQuantize, fakeQuantizeBackward, roundingErrors } from './fake-quantize.ts';
 export type {
   CholeskyOptions,
   FakeQuantization,
   FakeQuantizeArguments,
+  RoundingErrorsArguments,
   FakeQuantizeBackwardArguments,
   FakeQuantizeGradients,
   Floats,
@@ -111,7 +112,7 @@ export { computeWith } from './operators/product.ts';
 export { roundColumns, type RoundColumnsArguments } from './round-columns.ts';
 export { ArrayPool } from './operators/array-pool.ts';
 export { releaseArrays } from './release-array.ts';
-export { addMoments, NativeOperators, signStep } from './operators/native.ts';
+export { addMoments, NativeOperators, rowProducts, signStep } from './operators/native.ts';
 export { operators } from './operators/table.ts';
 export type {
   Absorption,

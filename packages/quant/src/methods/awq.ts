@@ -1,8 +1,9 @@
-import { InvalidOptionError, ShapeMismatchError } from '@llm/tensor';
+import { InvalidOptionError, releaseArrays, ShapeMismatchError } from '@llm/tensor';
 import type { InputStatistics } from '../calibration/statistics.ts';
 import { groupLength, type Grid } from '../grid.ts';
+import { checkWeights } from '../quantized-matrix.ts';
 import { quadraticForms } from './output-error.ts';
-import { roundToNearest } from './round-to-nearest.ts';
+import { scaledRoundingErrors } from './round-to-nearest.ts';
 
 /** One linear of several that read the same input. */
 export interface ScaledLayer {
@@ -57,11 +58,16 @@ export async function searchScale(
     if (step < steps)
       trials.push(normalised(inputs.map((x, i) => x ** power / ((weights[i] as number) ** (1 - power) + 1e-4))));
   }
-  const candidates: ScaleCandidate[] = [];
-  for (const factors of trials) {
-    let error = 0;
-    for (const layer of layers) error += await scaledError(layer, factors, columns, gram);
-    candidates.push({ factors, error });
+  const candidates = trials.map((factors) => ({ factors, error: 0 }));
+  for (const { weights, grid, name = 'weights' } of layers) {
+    checkWeights(weights, count, name);
+    const errors = new Float32Array(weights.length);
+    for (const candidate of candidates) {
+      await scaledRoundingErrors(weights, factorOfColumns(candidate.factors, columns), grid, name, errors);
+      // tr(ΔGΔᵀ)
+      for (const error of await quadraticForms(errors, gram, count)) candidate.error += error;
+    }
+    releaseArrays(errors);
   }
   // Stable, so that all ones wins where nothing is better.
   return candidates.toSorted((a, b) => a.error - b.error);
@@ -69,31 +75,18 @@ export async function searchScale(
 
 /** A layer's weights whose columns are scaled, rounded and scaled back. */
 export async function roundScaled(
-  { weights, grid, name }: ScaledLayer,
+  { weights, grid, name = 'weights' }: ScaledLayer,
   factors: Float32Array,
   columns: Int32Array,
 ): Promise<Float32Array> {
-  const count = columns.length;
-  const each = Float32Array.from(columns, (factor) => factors[factor] as number);
-  const scaled = new Float32Array(weights.length);
-  for (let begin = 0; begin < weights.length; begin += count)
-    for (let c = 0; c < count; c++) scaled[begin + c] = (weights[begin + c] as number) * (each[c] as number);
-  const rounded = await roundToNearest(scaled, count, grid, name);
-  for (let begin = 0; begin < weights.length; begin += count)
-    for (let c = 0; c < count; c++) rounded[begin + c] = (rounded[begin + c] as number) / (each[c] as number);
+  const rounded = new Float32Array(weights.length);
+  await scaledRoundingErrors(weights, factorOfColumns(factors, columns), grid, name, rounded);
+  for (let i = 0; i < weights.length; i++) rounded[i] = (weights[i] as number) - (rounded[i] as number);
   return rounded;
 }
 
-/** tr(ΔGΔᵀ) of a layer whose columns are scaled, rounded and scaled back. */
-async function scaledError(
-  layer: ScaledLayer,
-  factors: Float32Array,
-  columns: Int32Array,
-  gram: Float32Array,
-): Promise<number> {
-  const difference = await roundScaled(layer, factors, columns);
-  for (let i = 0; i < difference.length; i++) difference[i] = (layer.weights[i] as number) - (difference[i] as number);
-  return (await quadraticForms(difference, gram, columns.length)).reduce((sum, error) => sum + error, 0);
+function factorOfColumns(factors: Float32Array, columns: Int32Array): Float32Array {
+  return Float32Array.from(columns, (factor) => factors[factor] as number);
 }
 
 /** Mean over all rows of |w| relative to the largest of its group. */
@@ -140,16 +133,24 @@ function normalised(factors: Float64Array): Float32Array {
 
 /** The statistics of an input that is divided by a factor per column. */
 export function scaledStatistics(statistics: InputStatistics, factors: ArrayLike<number>): InputStatistics {
-  const { columns, gram } = statistics;
+  const { gram } = statistics;
   const inverse = Float64Array.from(factors, (factor) => 1 / factor);
   const scale = (values: Float32Array, power: number): Float32Array =>
     values.map((value, c) => value * (inverse[c] as number) ** power);
   return {
     ...statistics,
-    gram: gram.map(
-      (value, i) => value * (inverse[Math.floor(i / columns)] as number) * (inverse[i % columns] as number),
-    ),
+    gram: scaledGram(gram, inverse),
     meanAbsolute: scale(statistics.meanAbsolute, 1),
     meanSquare: scale(statistics.meanSquare, 2),
   };
+}
+
+function scaledGram(gram: Float32Array, factors: Float64Array): Float32Array {
+  const count = factors.length;
+  const scaled = new Float32Array(gram.length);
+  for (let i = 0; i < count; i++) {
+    const [begin, factor] = [i * count, factors[i] as number];
+    for (let j = 0; j < count; j++) scaled[begin + j] = (gram[begin + j] as number) * factor * (factors[j] as number);
+  }
+  return scaled;
 }

@@ -1,4 +1,4 @@
-import { sgemm } from '@llm/tensor';
+import { releaseArrays, roundingErrors, rowProducts, sgemm } from '@llm/tensor';
 import { clipRatios, type ClipSearch } from '../clip-search.ts';
 import { fitRange, groupCount, groupLength, type Grid, type GroupParameters } from '../grid.ts';
 import { fround, ROUND } from '../half.ts';
@@ -10,6 +10,7 @@ import {
   writeGroup,
   type QuantizedMatrix,
 } from '../quantized-matrix.ts';
+import { roundsNatively } from './round-to-nearest.ts';
 
 /** Floats that the trials of one product may take together. */
 const TRIAL_FLOATS = 2 ** 23;
@@ -41,6 +42,7 @@ export async function quantizeByGram(
   const matrix = emptyMatrix(grid, rows, columns);
   const length = groupLength(grid, columns);
   const groups = groupCount(grid, columns);
+  const scratch = new TrialScratch(rows * length, ratios.length);
   const group: GroupParameters = { scale: 0, zeroPoint: 0, minimum: 0 };
   for (let g = 0; g < groups; g++) {
     const column = g * length;
@@ -54,6 +56,7 @@ export async function quantizeByGram(
       grid,
       blockOf(gram, columns, column, width),
       ratios,
+      scratch,
     );
     for (let row = 0; row < rows; row++) {
       const begin = row * columns + column;
@@ -63,6 +66,7 @@ export async function quantizeByGram(
       encodeGroup(matrix, weights, begin, begin + width, group);
     }
   }
+  scratch.release();
   return matrix;
 }
 
@@ -76,32 +80,26 @@ async function bestRatios(
   grid: Grid,
   gram: Float32Array,
   ratios: readonly number[],
+  scratch: TrialScratch,
 ): Promise<Float64Array> {
-  const ranges = Array.from({ length: rows }, (_, row) => rangeOf(weights, row * columns + column, width));
   const best = new Float64Array(rows);
   const least = new Float64Array(rows).fill(Infinity);
-  const together = Math.max(1, Math.floor(TRIAL_FLOATS / (rows * width)));
-  for (let first = 0; first < ratios.length; first += together) {
-    const trials = ratios.slice(first, first + together);
-    const errors = new Float32Array(trials.length * rows * width);
+  const size = rows * width;
+  const part = scratch.weights.subarray(0, size);
+  for (let row = 0; row < rows; row++)
+    part.set(weights.subarray(row * columns + column, row * columns + column + width), row * width);
+  for (let first = 0; first < ratios.length; first += scratch.together) {
+    const trials = ratios.slice(first, first + scratch.together);
+    const errors = scratch.errors.subarray(0, trials.length * size);
+    const product = scratch.products.subarray(0, trials.length * size);
     for (const [t, ratio] of trials.entries())
-      for (let row = 0; row < rows; row++)
-        writeErrors(
-          weights,
-          row * columns + column,
-          width,
-          grid,
-          ranges[row] as Range,
-          ratio,
-          errors,
-          (t * rows + row) * width,
-        );
-    const product = await sgemm({ m: trials.length * rows, n: width, k: width, a: errors, b: gram });
+      await writeErrors(part, rows, width, grid, ratio, errors.subarray(t * size, (t + 1) * size));
+    await sgemm({ m: trials.length * rows, n: width, k: width, a: errors, b: gram, c: product });
+    const found = new Float64Array(trials.length * rows);
+    await rowProducts(errors, product, found);
     for (const [t, ratio] of trials.entries())
       for (let row = 0; row < rows; row++) {
-        const at = (t * rows + row) * width;
-        let error = 0;
-        for (let i = at; i < at + width; i++) error += (errors[i] as number) * (product[i] as number);
+        const error = found[t * rows + row] as number;
         if (error >= (least[row] as number)) continue;
         least[row] = error;
         best[row] = ratio;
@@ -111,27 +109,56 @@ async function bestRatios(
   return best.map((ratio) => ratio || 1);
 }
 
-/** w - w' of one group under one ratio. */
-function writeErrors(
+/** Memory for the trials of one group, used again for the next. */
+class TrialScratch {
+  /** Trials that are made at once. */
+  readonly together: number;
+  readonly weights: Float32Array;
+  readonly errors: Float32Array;
+  readonly products: Float32Array;
+
+  constructor(size: number, ratios: number) {
+    this.together = Math.max(1, Math.min(ratios, Math.floor(TRIAL_FLOATS / size)));
+    this.weights = new Float32Array(size);
+    this.errors = new Float32Array(this.together * size);
+    this.products = new Float32Array(this.together * size);
+  }
+
+  release(): void {
+    releaseArrays(this.weights, this.errors, this.products);
+  }
+}
+
+/** w - w' of one group of every row, [rows, width], under one ratio. */
+async function writeErrors(
   weights: Float32Array,
-  begin: number,
+  rows: number,
   width: number,
   grid: Grid,
-  [low, high]: Range,
   ratio: number,
   out: Float32Array,
-  at: number,
-): void {
-  const maxCode = 2 ** grid.bits - 1;
+): Promise<void> {
+  const { bits } = grid;
+  if (roundsNatively(grid)) {
+    const scale = new Float32Array(rows).fill(ratio);
+    const { scheme } = grid;
+    const sizes = { rows, columns: width, groupSize: -1 };
+    await roundingErrors({ ...sizes, weights, bits, scheme, minimumScale: scale, maximumScale: scale, out });
+    return;
+  }
+  const maxCode = 2 ** bits - 1;
   const group: GroupParameters = { scale: 0, zeroPoint: 0, minimum: 0 };
-  fitRange(grid, low, high, ratio, group);
-  const { scale, zeroPoint, minimum } = group;
-  const divisor = scale === 0 ? Infinity : scale;
-  for (let i = 0; i < width; i++) {
-    const w = weights[begin + i] as number;
-    let q = fround((w - minimum) / divisor) + ROUND - ROUND + zeroPoint;
-    q = q < 0 ? 0 : q > maxCode ? maxCode : q;
-    out[at + i] = w - (scale * (q - zeroPoint) + minimum);
+  for (let begin = 0; begin < out.length; begin += width) {
+    const [low, high] = rangeOf(weights, begin, width);
+    fitRange(grid, low, high, ratio, group);
+    const { scale, zeroPoint, minimum } = group;
+    const divisor = scale === 0 ? Infinity : scale;
+    for (let i = begin; i < begin + width; i++) {
+      const w = weights[i] as number;
+      let q = fround((w - minimum) / divisor) + ROUND - ROUND + zeroPoint;
+      q = q < 0 ? 0 : q > maxCode ? maxCode : q;
+      out[i] = w - (scale * (q - zeroPoint) + minimum);
+    }
   }
 }
 

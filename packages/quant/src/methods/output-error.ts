@@ -1,4 +1,4 @@
-import { releaseArrays, sgemm } from '@llm/tensor';
+import { releaseArrays, rowProducts, sgemm } from '@llm/tensor';
 import { dequantizeRows, type QuantizedMatrix } from '../quantized-matrix.ts';
 
 /** Products of whole matrices are made in parts of about so many elements, which are as fast and take little memory. */
@@ -69,13 +69,10 @@ async function formsOf(
     const a = part(scratch.subarray(0, m * columns), begin);
     const c = products.subarray(0, m * columns);
     await sgemm({ m, n: columns, k: columns, a, b: gram, c });
-    for (let row = 0; row < m; row++) {
-      let sum = 0;
-      for (let i = row * columns; i < (row + 1) * columns; i++) sum += (c[i] as number) * (a[i] as number);
-      // Rounding can leave a tiny negative.
-      forms[begin + row] = sum < 0 ? 0 : sum;
-    }
+    await rowProducts(a, c, forms.subarray(begin, begin + m));
   }
   releaseArrays(scratch, products);
+  // Rounding can leave a tiny negative.
+  for (let row = 0; row < rows; row++) if ((forms[row] as number) < 0) forms[row] = 0;
   return forms;
 }

@@ -219,6 +219,21 @@ Napi::Value FakeQuantizeCall(const Napi::CallbackInfo& info) {
   return RunInBackground(info.Env(), arguments.arrays(), work);
 }
 
+// (..., columnScale or undefined, out): promise
+Napi::Value RoundingErrorsCall(const Napi::CallbackInfo& info) {
+  TaskArguments arguments(info);
+  const FakeQuantization task = ReadFakeQuantization(arguments);
+  if (arguments.failed()) return {};
+  const float* const column_scale = arguments.OptionalFloats(task.columns);
+  float* const out = arguments.Array<float>(int64_t{task.rows} * task.columns);
+  if (arguments.failed()) return {};
+  const auto work = [=]() -> TaskFailure {
+    RoundingErrors(task, column_scale, out);
+    return {};
+  };
+  return RunInBackground(info.Env(), arguments.arrays(), work);
+}
+
 // (..., gradient, ofRounding, ofMinimumScale, ofMaximumScale): promise
 Napi::Value FakeQuantizeBackwardCall(const Napi::CallbackInfo& info) {
   TaskArguments arguments(info);
@@ -249,6 +264,7 @@ void DefineBlas(Napi::Env env, Napi::Object exports) {
               Napi::Function::New(env, FactorizeCall<Factorization::kInvertSymmetric>, "invertSymmetric"));
   exports.Set("solveTriangular", Napi::Function::New(env, SolveCall, "solveTriangular"));
   exports.Set("fakeQuantize", Napi::Function::New(env, FakeQuantizeCall, "fakeQuantize"));
+  exports.Set("roundingErrors", Napi::Function::New(env, RoundingErrorsCall, "roundingErrors"));
   exports.Set("fakeQuantizeBackward", Napi::Function::New(env, FakeQuantizeBackwardCall, "fakeQuantizeBackward"));
 }
 

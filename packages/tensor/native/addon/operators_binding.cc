@@ -1,5 +1,6 @@
 // Arguments have been checked by src/operators/native.ts; what would corrupt memory is checked again.
 #include <cmath>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -167,6 +168,18 @@ Napi::Value AddMomentsCall(const Napi::CallbackInfo& info) {
   return Start(info, arguments, [=] { AddMoments(x, all / columns, static_cast<int>(columns), absolute, squares); });
 }
 
+// (x, y, products): promise
+Napi::Value RowProductsCall(const Napi::CallbackInfo& info) {
+  TaskArguments arguments(info);
+  const int64_t all = arguments.NextLength();
+  const float* const x = arguments.Array<float>(all);
+  const float* const y = arguments.Array<float>(all);
+  const int64_t rows = arguments.NextLength();
+  if (rows < 1 || all % rows != 0 || all / rows > std::numeric_limits<int>::max()) arguments.RejectShape();
+  double* const products = arguments.Array<double>(rows);
+  return Start(info, arguments, [=] { RowProducts(x, y, rows, static_cast<int>(all / rows), products); });
+}
+
 // (rows, columns, begin, end, stop, block, group, maxCode, live, inverse, correction or undefined, permutation, scales,
 //  zeroPoints or undefined, minima or undefined, codes, errors, values or undefined, squares): promise
 Napi::Value RoundColumnsCall(const Napi::CallbackInfo& info) {
@@ -275,6 +288,7 @@ void DefineOperators(Napi::Env env, Napi::Object exports) {
   exports.Set("addBias", Napi::Function::New(env, AddBiasCall, "addBias"));
   exports.Set("signStep", Napi::Function::New(env, SignStepCall, "signStep"));
   exports.Set("addMoments", Napi::Function::New(env, AddMomentsCall, "addMoments"));
+  exports.Set("rowProducts", Napi::Function::New(env, RowProductsCall, "rowProducts"));
   exports.Set("roundColumns", Napi::Function::New(env, RoundColumnsCall, "roundColumns"));
   exports.Set("causalAttention", Napi::Function::New(env, CausalAttentionCall, "causalAttention"));
   exports.Set("causalAttentionBackward",

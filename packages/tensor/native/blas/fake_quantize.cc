@@ -111,6 +111,26 @@ void FakeQuantize(const FakeQuantization& task, float* out) {
   });
 }
 
+void RoundingErrors(const FakeQuantization& task, const float* column_scale, float* out) {
+  ForGroups(task, [&](int64_t group, int64_t first, int count) {
+    const float* const w = task.weights + first;
+    float* const e = out + first;
+    const float* const s = column_scale == nullptr ? nullptr : column_scale + first % task.columns;
+    if (s == nullptr) {
+      std::copy_n(w, count, e);
+    } else {
+      for (int i = 0; i < count; ++i) e[i] = w[i] * s[i];
+    }
+    const GroupGrid grid = Fit(task, e, count, ScaleOf(task.minimum_scale, group), ScaleOf(task.maximum_scale, group));
+    Forward(grid, e, nullptr, count, e);
+    if (s == nullptr) {
+      for (int i = 0; i < count; ++i) e[i] = w[i] - e[i];
+    } else {
+      for (int i = 0; i < count; ++i) e[i] = w[i] - e[i] / s[i];
+    }
+  });
+}
+
 void FakeQuantizeBackward(const FakeQuantization& task, const float* gradient, float* of_rounding,
                           float* of_minimum_scale, float* of_maximum_scale) {
   ForGroups(task, [&](int64_t group, int64_t first, int count) {

@@ -80,6 +80,23 @@ void SignStep(const float* gradient, float rate, float low, float high, int64_t 
   });
 }
 
+void RowProducts(const float* x, const float* y, int64_t rows, int columns, double* products) {
+  OnPool(rows, rows * columns < kLeastValues ? rows + 1 : 0, [=](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float *const a = x + row * columns, *const b = y + row * columns;
+      constexpr int kSums = 8;  // side by side, since each waits for itself
+      double sums[kSums] = {};
+      int c = 0;
+      for (; c + kSums <= columns; c += kSums)
+        for (int i = 0; i < kSums; ++i) sums[i] += double{a[c + i]} * double{b[c + i]};
+      double total = 0;
+      for (; c < columns; ++c) total += double{a[c]} * double{b[c]};
+      for (const double sum : sums) total += sum;
+      products[row] = total;
+    }
+  });
+}
+
 void AddMoments(const float* x, int64_t rows, int columns, double* absolute, double* squares) {
   // Each thread has some columns, so that the order of every sum is that of the rows.
   OnPool(columns, rows * columns < kLeastValues ? int64_t{columns} + 1 : 0, [=](int64_t begin, int64_t end) {

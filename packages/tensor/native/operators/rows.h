@@ -39,6 +39,9 @@ void AddBias(const KernelTable& table, const float* bias, int64_t rows, int colu
 // Moves values by `rate` against the sign of their gradient, where it has one, inside [low, high].
 void SignStep(const float* gradient, float rate, float low, float high, int64_t n, float* values);
 
+// The products of the rows of x with those of y, in a fixed order of sums.
+void RowProducts(const float* x, const float* y, int64_t rows, int columns, double* products);
+
 // Adds |x| and x^2 of each column to its sums.
 void AddMoments(const float* x, int64_t rows, int columns, double* absolute, double* squares);
 

@@ -51,6 +51,9 @@ export interface BlasCalls {
     b: Floats,
   ): Promise<void>;
   fakeQuantize(...inputs: [...FakeQuantizeInputs, out: Float32Array]): Promise<void>;
+  roundingErrors(
+    ...inputs: [...FakeQuantizeInputs, columnScale: Float32Array | undefined, out: Float32Array]
+  ): Promise<void>;
   fakeQuantizeBackward(
     ...inputs: [
       ...FakeQuantizeInputs,

@@ -34,6 +34,7 @@ export interface OperatorCalls {
   signStep(gradient: Float32Array, rate: number, low: number, high: number, values: Float32Array): Promise<void>;
   /** Adds to sums of |x| and x² per column. */
   addMoments(x: Float32Array, absolute: Float64Array, squares: Float64Array): Promise<void>;
+  rowProducts(x: Float32Array, y: Float32Array, products: Float64Array): Promise<void>;
   roundColumns(
     rows: number,
     columns: number,

@@ -5,7 +5,7 @@ import { Graph } from '../graph/graph.ts';
 import type { Node } from '../graph/node.ts';
 import { randomGenerator } from '../testing/random-matrix.ts';
 import type { Tensor } from '../tensor.ts';
-import { addMoments, NativeOperators, signStep } from './native.ts';
+import { addMoments, NativeOperators, rowProducts, signStep } from './native.ts';
 import { compute } from './product.ts';
 import { operators } from './table.ts';
 
@@ -114,6 +114,30 @@ test('a signal stops before the next operator, and wrong sizes are refused', asy
   await expect(addMoments(new Float32Array(5), new Float64Array(2), new Float64Array(2))).rejects.toThrow(
     ShapeMismatchError,
   );
+  await expect(rowProducts(new Float32Array(5), new Float32Array(5), new Float64Array(2))).rejects.toThrow(
+    ShapeMismatchError,
+  );
+});
+
+test('products of rows, whatever their length', async () => {
+  for (const [rows, columns] of [
+    [1, 3],
+    [7, 8],
+    [300, 67],
+  ] as const) {
+    const [x, y] = [
+      randomTensor([rows, columns]).data as Float32Array,
+      randomTensor([rows, columns]).data as Float32Array,
+    ];
+    const products = new Float64Array(rows);
+    await rowProducts(x, y, products);
+    for (let row = 0; row < rows; row++) {
+      const expected = x
+        .subarray(row * columns, (row + 1) * columns)
+        .reduce((sum, value, c) => sum + value * (y[row * columns + c] as number), 0);
+      expect(products[row]).toBeCloseTo(expected, 12);
+    }
+  }
 });
 
 test('steps against the sign, and moments of columns', async () => {

@@ -233,6 +233,11 @@ export async function addMoments(x: Float32Array, absolute: Float64Array, square
   await call((addon) => addon.addMoments(x, absolute, squares));
 }
 
+/** The products of the rows of two matrices [rows, columns] of one shape, summed in double precision: [rows]. */
+export async function rowProducts(x: Float32Array, y: Float32Array, products: Float64Array): Promise<void> {
+  await call((addon) => addon.rowProducts(x, y, products));
+}
+
 /** What the native attention is given; undefined for what it does not do. */
 function attentionInputs(
   inputs: readonly Tensor[],
