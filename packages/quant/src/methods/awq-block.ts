@@ -1,8 +1,8 @@
 import {
   checkOptions,
-  exchangeScales,
   InvalidOptionError,
   linearWeight,
+  type EquivalentScale,
   type LinearGroup,
   type Tensor,
   type Weights,
@@ -28,11 +28,10 @@ export interface AwqOptions {
 /** Candidates that `block` compares besides all ones. */
 const FINALISTS = 4;
 
-/** A block after its scales were exchanged. */
-export interface ScaledBlock {
-  /** The weights that changed, by name: in exact arithmetic the block computes what it did. */
-  readonly weights: ReadonlyMap<string, Tensor>;
-  /** What the linears' inputs are now. */
+/** The exchanges of scales that were chosen for a block. */
+export interface ChosenScales {
+  readonly factors: ReadonlyMap<EquivalentScale, Float32Array>;
+  /** What the linears' inputs are once they are carried out. */
   readonly statistics: ReadonlyMap<LinearGroup, InputStatistics>;
 }
 
@@ -46,7 +45,8 @@ export function checkAwqOptions(options: AwqOptions): void {
 const objectives: readonly string[] = ['gram', 'block'];
 
 /**
- * AWQ's exchange of scales: all of a block are searched on the block as it is, then carried out together.
+ * AWQ's exchanges of scales, all of a block searched on the block as it is, to be carried out together afterwards. The statistics given
+ * are used up.
  * @param loss - compares blocks by their outputs; without it the Gram matrices alone decide
  */
 export async function exchangeByActivations(
@@ -56,12 +56,10 @@ export async function exchangeByActivations(
   weights: Weights,
   options: AwqOptions = {},
   loss?: BlockLoss,
-): Promise<ScaledBlock> {
+): Promise<ChosenScales> {
   const { steps } = options;
-  const changed = new Map<string, Tensor>();
   const scaled = new Map(statistics);
-  const current: Weights = (name) => changed.get(name) ?? weights(name);
-  const chosen = new Map<Block['exchanges'][number], Float32Array>();
+  const factors = new Map<EquivalentScale, Float32Array>();
   for (const exchange of block.exchanges) {
     const group = block.groups.find(({ linears }) => linears[0] === exchange.linears[0]);
     const known = group && statistics.get(group);
@@ -76,7 +74,7 @@ export async function exchangeByActivations(
     const candidates = await searchScale(layers, known, { columns, ...(steps !== undefined && { steps }) });
     const best = loss ? await bestForBlock(loss, candidates, layers, columns, weights) : candidates[0];
     if (!best) continue;
-    chosen.set(exchange, best.factors);
+    factors.set(exchange, best.factors);
     scaled.set(
       group,
       scaledStatistics(
@@ -86,9 +84,7 @@ export async function exchangeByActivations(
     );
     run.signal?.throwIfAborted();
   }
-  for (const [exchange, factors] of chosen)
-    for (const [name, tensor] of exchangeScales(exchange, factors, current)) changed.set(name, tensor);
-  return { weights: changed, statistics: scaled };
+  return { factors, statistics: scaled };
 }
 
 /** The candidate with the least error of the block's output when only the layers of this exchange are rounded. */

@@ -131,26 +131,23 @@ function normalised(factors: Float64Array): Float32Array {
   });
 }
 
-/** The statistics of an input that is divided by a factor per column. */
+/**
+ * The statistics of an input that is divided by a factor per column. The Gram matrix is the same array, changed: copies of all of a
+ * block would be as large as the block.
+ */
 export function scaledStatistics(statistics: InputStatistics, factors: ArrayLike<number>): InputStatistics {
   const { gram } = statistics;
   const inverse = Float64Array.from(factors, (factor) => 1 / factor);
   const scale = (values: Float32Array, power: number): Float32Array =>
     values.map((value, c) => value * (inverse[c] as number) ** power);
+  const count = inverse.length;
+  for (let i = 0; i < count; i++) {
+    const [begin, factor] = [i * count, inverse[i] as number];
+    for (let j = 0; j < count; j++) gram[begin + j] = (gram[begin + j] as number) * factor * (inverse[j] as number);
+  }
   return {
     ...statistics,
-    gram: scaledGram(gram, inverse),
     meanAbsolute: scale(statistics.meanAbsolute, 1),
     meanSquare: scale(statistics.meanSquare, 2),
   };
-}
-
-function scaledGram(gram: Float32Array, factors: Float64Array): Float32Array {
-  const count = factors.length;
-  const scaled = new Float32Array(gram.length);
-  for (let i = 0; i < count; i++) {
-    const [begin, factor] = [i * count, factors[i] as number];
-    for (let j = 0; j < count; j++) scaled[begin + j] = (gram[begin + j] as number) * factor * (factors[j] as number);
-  }
-  return scaled;
 }

@@ -1,4 +1,12 @@
-import { exchangeScales, linearWeight, releaseArrays, type LinearGroup, type Node, type Tensor } from '@llm/tensor';
+import {
+  exchangeScales,
+  linearWeight,
+  releaseArrays,
+  type EquivalentScale,
+  type LinearGroup,
+  type Node,
+  type Tensor,
+} from '@llm/tensor';
 import { exchangedWeights, type Block } from '../blocks.ts';
 import { GraphWalk } from '../calibration/graph-walk.ts';
 import { StatisticsCollector, type InputStatistics } from '../calibration/statistics.ts';
@@ -73,12 +81,20 @@ export async function quantizeCalibrated(
       for (const { data } of stored?.values() ?? []) releaseArrays(data);
       continue;
     }
-    let statistics: ReadonlyMap<LinearGroup, InputStatistics> | undefined;
+    let statistics: ReadonlyMap<LinearGroup, InputStatistics> = new Map();
     if (scout && steps.transform === 'awq') statistics = await exchangeByAwq(run, scout, block, weights, options);
     else if (!corrects) await scout?.advance(block.end, (name) => weights.get(name));
     if (scout && walk && trains) await train(run, scout, walk, block, weights, steps, options);
-    if (walk) await roundInOrder(run, walk, block, weights, gptqOptions, corrects ? scout : undefined);
-    else for (const [group, known] of statistics ?? []) await roundGroup(run, group, known, weights, gptqOptions);
+    if (walk) {
+      // It listens again, behind what is quantized by then.
+      for (const { gram } of statistics.values()) releaseArrays(gram);
+      await roundInOrder(run, walk, block, weights, gptqOptions, corrects ? scout : undefined);
+    } else
+      for (const [group, known] of statistics) {
+        await roundGroup(run, group, known, weights, gptqOptions);
+        releaseArrays(known.gram);
+        weights.releaseFinished(group);
+      }
     await weights.writeChanged();
     weights.release();
   }
@@ -120,9 +136,7 @@ async function train(
   if (steps.transform === 'teq') {
     const grids = new Map(planned.map(({ name, plan }) => [name, plan.grid]));
     const { factors } = await trainScales(loss, block.exchanges, grids, (name) => weights.get(name), options.teq);
-    for (const [exchange, values] of factors)
-      for (const [name, tensor] of exchangeScales(exchange, values, (name) => weights.get(name)))
-        weights.set(name, tensor);
+    weights.exchange(factors);
   }
   if (steps.rounding !== 'signround') return;
   const trained = planned.filter(({ plan }) => plan.method === 'signround');
@@ -170,7 +184,7 @@ async function exchangeByAwq(
   };
   const loss = judged.length === 0 ? undefined : new BlockLoss(graph, block.index, judged.length, load, run.signal);
   const scaled = await exchangeByActivations(run, block, statistics, (name) => weights.get(name), options.awq, loss);
-  for (const [name, tensor] of scaled.weights) weights.set(name, tensor);
+  weights.exchange(scaled.factors);
   return scaled.statistics;
 }
 
@@ -272,8 +286,13 @@ class BlockWeights {
     return value;
   }
 
-  set(name: string, value: Tensor): void {
-    this.#values.set(name, value);
+  /** Carries exchanges of scales out, in the order given. */
+  exchange(factors: ReadonlyMap<EquivalentScale, ArrayLike<number>>): void {
+    for (const [exchange, values] of factors)
+      for (const [name, tensor] of exchangeScales(exchange, values, (weight) => this.get(weight))) {
+        releaseArrays(this.#values.get(name)?.data);
+        this.#values.set(name, tensor);
+      }
   }
 
   setQuantized(name: string, matrix: QuantizedMatrix): void {
@@ -289,6 +308,14 @@ class BlockWeights {
     const read = new Set(this.#run.graph.nodes.slice(begin, end).flatMap(({ inputs }) => inputs));
     const names = new Set([...read].flatMap((input) => (input.op === 'weight' ? [input.attributes.name] : [])));
     for (const name of this.#values.keys()) if (this.#run.isFinished(name) && !names.has(name)) this.#free(name);
+  }
+
+  /** Frees the weights of linears that nothing reads any more: they are in the output, and no walk is still to come through here. */
+  releaseFinished({ linears }: LinearGroup): void {
+    for (const linear of linears) {
+      const { name } = linearWeight(linear).attributes;
+      if (this.#values.has(name) && this.#run.isFinished(name)) this.#free(name);
+    }
   }
 
   /** Frees everything. */

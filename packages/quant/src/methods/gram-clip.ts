@@ -13,7 +13,7 @@ import {
 import { roundsNatively } from './round-to-nearest.ts';
 
 /** Floats that the trials of one product may take together. */
-const TRIAL_FLOATS = 2 ** 23;
+const TRIAL_FLOATS = 2 ** 21;
 
 /**
  * Rounds to nearest with the range of each group that gives its outputs the least error, δ G_gg δᵀ for the part G_gg of the Gram
