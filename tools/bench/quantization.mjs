@@ -97,9 +97,9 @@ async function compareMethods() {
   });
   let reference;
   const judge = async (path) => {
-    reference ??= await logProbabilities(source, sequences);
+    reference ??= await logitsOf(source, sequences);
     const checkpoint = path ? await openCheckpoint(path) : source;
-    const figures = compare(sequences, reference, path ? await logProbabilities(checkpoint, sequences) : reference);
+    const figures = await compare(sequences, reference, path ? await logitsOf(checkpoint, sequences) : reference);
     if (path) checkpoint[Symbol.dispose]();
     return { ...figures, ...(options.lambada && { lambada: await lastWords(path ?? model) }) };
   };
@@ -151,8 +151,8 @@ function readResults() {
   return JSON.parse(readFileSync(options.results, 'utf8'));
 }
 
-/** Log-probabilities of the test sequences, one array [tokens, vocabulary] each. */
-async function logProbabilities(checkpoint, sequences) {
+/** Logits of the test sequences, one array [tokens, vocabulary] each. */
+async function logitsOf(checkpoint, sequences) {
   const { GraphWalk } = await load('quant/dist/calibration/graph-walk.js');
   const { TensorStore } = await load('quant/dist/calibration/tensor-store.js');
   const { graph, logits } = checkpoint.architecture.build(checkpoint.config);
@@ -163,63 +163,46 @@ async function logProbabilities(checkpoint, sequences) {
   const walk = new GraphWalk(graph, sequences, store, { batchTokens: 1 });
   const found = [];
   const weights = (name) => ({ shape: shapes.get(name), data: checkpoint.read(name) });
-  await walk.advance(undefined, weights, logits, ({ data }) => void found.push(normalised(data, logits.shape.at(-1))));
+  await walk.advance(undefined, weights, logits, ({ data }) => void found.push(data.slice()));
   return found;
 }
 
-function normalised(data, vocabulary) {
-  const out = new Float32Array(data.length);
-  for (let begin = 0; begin < data.length; begin += vocabulary) {
-    let peak = -Infinity;
-    for (let i = begin; i < begin + vocabulary; i++) if (data[i] > peak) peak = data[i];
-    let total = 0;
-    for (let i = begin; i < begin + vocabulary; i++) total += Math.exp(data[i] - peak);
-    const shift = peak + Math.log(total);
-    for (let i = begin; i < begin + vocabulary; i++) out[i] = data[i] - shift;
-  }
-  return out;
-}
-
 /** Perplexity, and against the model as it was: divergence, agreement, and the difference of log-likelihoods. */
-function compare(sequences, reference, other) {
+async function compare(sequences, reference, other) {
+  const { DivergenceAccumulator, meanOf } = await load('eval/dist/index.js');
   const each = sequences.map((tokens, s) => {
     const [p, q] = [reference[s], other[s]];
     const vocabulary = p.length / tokens.length;
-    const sums = { kl: 0, agree: 0, loss: 0, change: 0 };
-    for (let t = 0; t < tokens.length; t++) {
-      const at = t * vocabulary;
-      let [divergence, topP, topQ] = [0, 0, 0];
-      for (let i = 0; i < vocabulary; i++) {
-        // What is less likely than e^-30 adds nothing that could be seen.
-        if (p[at + i] > -30) divergence += Math.exp(p[at + i]) * (p[at + i] - q[at + i]);
-        if (p[at + i] > p[at + topP]) topP = i;
-        if (q[at + i] > q[at + topQ]) topQ = i;
-      }
-      sums.kl += divergence;
-      sums.agree += topP === topQ ? 1 : 0;
-      if (t + 1 === tokens.length) continue;
-      sums.loss -= q[at + tokens[t + 1]];
-      sums.change += p[at + tokens[t + 1]] - q[at + tokens[t + 1]];
+    const comparison = new DivergenceAccumulator(vocabulary);
+    let loss = 0;
+    for (let t = 0; t + 1 < tokens.length; t++) {
+      comparison.add(p, q, t, tokens[t + 1]);
+      loss += logSum(q.subarray(t * vocabulary, (t + 1) * vocabulary)) - q[t * vocabulary + tokens[t + 1]];
     }
-    const predicted = tokens.length - 1;
+    const { meanKl, topOneAgreement, perplexityRatio } = comparison.result();
     return {
-      kl: sums.kl / tokens.length,
-      agree: sums.agree / tokens.length,
-      loss: sums.loss / predicted,
-      change: sums.change / predicted,
+      kl: meanKl.value,
+      agree: topOneAgreement.value,
+      loss: loss / (tokens.length - 1),
+      change: Math.log(perplexityRatio.value),
     };
   });
-  const mean = (key) => each.reduce((sum, entry) => sum + entry[key], 0) / each.length;
-  const error = (key) =>
-    Math.sqrt(each.reduce((sum, entry) => sum + (entry[key] - mean(key)) ** 2, 0) / (each.length * (each.length - 1)));
+  const mean = (key) => meanOf(each.map((entry) => entry[key]));
+  const [change, kl] = [mean('change'), mean('kl')];
   return {
-    perplexity: Math.exp(mean('loss')),
-    lossChange: mean('change'),
-    lossChangeError: error('change'),
-    divergence: mean('kl'),
-    divergenceError: error('kl'),
-    agreement: mean('agree'),
+    perplexity: Math.exp(mean('loss').value),
+    lossChange: change.value,
+    lossChangeError: change.standardError,
+    divergence: kl.value,
+    divergenceError: kl.standardError,
+    agreement: mean('agree').value,
   };
+}
+
+/** The logarithm of the sum of the exponentials. */
+function logSum(logits) {
+  const peak = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  return peak + Math.log(logits.reduce((sum, value) => sum + Math.exp(value - peak), 0));
 }
 
 /** Share of LAMBADA's last words that the model would have written. */
