@@ -22,8 +22,8 @@ struct FakeQuantization {
 // out [rows][columns]
 void FakeQuantize(const FakeQuantization& task, float* out);
 
-// What rounding does to the weights when each column is multiplied by its factor before and divided by it after: out = weights -
-// rounded [rows][columns]. column_scale may be null for ones; task.rounding is not used.
+// What rounding does to the weights when each column is multiplied by its factor before and divided by it after: out =
+// weights - rounded [rows][columns]. column_scale may be null for ones; task.rounding is not used.
 void RoundingErrors(const FakeQuantization& task, const float* column_scale, float* out);
 
 // From the loss's gradient by the rounded weights to those by rounding [rows][columns] and both scales [rows][groups].
