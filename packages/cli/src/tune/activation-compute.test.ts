@@ -46,6 +46,19 @@ async function greedy(path: string, options: LoadOptions = {}): Promise<readonly
   return await model.generate('Once upon a time', { maxTokens: 48 }).tokens;
 }
 
+async function llm(...args: string[]): Promise<{ code: number; out: string }> {
+  let out = '';
+  const code = await run(args, {
+    interactive: false,
+    write: (text) => {
+      out += text;
+    },
+    stream: () => undefined,
+    note: () => undefined,
+  });
+  return { code, out };
+}
+
 test('outliers flip greedy tokens under int8 activations, and do not under a recipe that keeps their layers in float32', async () => {
   const [plain, mended] = [join(folder, 'plain'), join(folder, 'mended')];
   await quantize(source, { method: 'rtn', bits: 8, output: plain });
@@ -61,6 +74,10 @@ test('outliers flip greedy tokens under int8 activations, and do not under a rec
   // What is asked for the whole model goes before what the recipe says.
   expect(await greedy(mended, { compute: 'int8' })).toEqual(flipped);
   expect(await greedy(plain, { compute: 'f32' })).toEqual(exact);
+
+  const { out } = await llm('inspect', mended, '--tensors');
+  expect(out).toMatch(/^arithmetic f32 +linears of 5 weights$/m);
+  expect(out).toMatch(/^model\.layers\.0\.mlp\.gate_proj\.weight +int8 .* f32$/m);
 }, 60_000);
 
 test('tuning finds the outliers by itself, and mends them', async () => {
@@ -70,15 +87,7 @@ test('tuning finds the outliers by itself, and mends them', async () => {
   await writeFile(text, story.repeat(6));
   const output = join(folder, 'tuned');
   const space = ['--methods', 'rtn', '--schemes', 'sym', '--group-sizes', '32', '--tolerance', '10%'];
-  let out = '';
-  const code = await run(['tune', source, '-o', output, '--perplexity', text, ...space, '-t', '1', '--json'], {
-    interactive: false,
-    write: (line) => {
-      out += line;
-    },
-    stream: () => undefined,
-    note: () => undefined,
-  });
+  const { code, out } = await llm('tune', source, '-o', output, '--perplexity', text, ...space, '-t', '1', '--json');
   const { result } = JSON.parse(out) as TuneReport;
   expect(code).toBe(0);
   expect(result.trials[0]).toMatchObject({ verdict: 'fail' });
