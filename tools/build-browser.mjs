@@ -13,6 +13,7 @@ const require = createRequire(import.meta.url);
 /** Files that stand for others in browsers. */
 const replaced = {
   [join(backend, 'wasm-file.ts')]: join(browser, 'wasm-file.ts'),
+  [join(backend, 'wasm-thread.ts')]: join(backend, 'wasm-thread-browser.ts'),
   [join(backend, 'native.ts')]: join(browser, 'native.ts'),
 };
 
@@ -25,7 +26,7 @@ const platform = {
   name: 'platform',
   setup({ onResolve }) {
     onResolve({ filter: /^node:/ }, ({ path }) => ({ path: nodeModules[path] ?? join(browser, 'node-modules.ts') }));
-    onResolve({ filter: /\/(wasm-file|native)\.ts$/ }, ({ path, resolveDir }) => {
+    onResolve({ filter: /\/(wasm-file|wasm-thread|native)\.ts$/ }, ({ path, resolveDir }) => {
       const file = join(resolveDir, path);
       return { path: replaced[file] ?? file };
     });

@@ -38,10 +38,10 @@ const handlers = {
     if (tokens > 1) speed.textContent = `${((tokens - 1) / seconds).toFixed(1)} tokens per second`;
   },
 
-  done({ reason, tokens, seconds }) {
+  done({ reason, tokens, seconds, threads }) {
     const rate = tokens > 1 && seconds > 0 ? `, ${((tokens - 1) / seconds).toFixed(1)} tokens per second` : '';
     const why = { stop: 'the end', length: 'the most tokens allowed', context: 'a full context', aborted: 'your stop' };
-    speed.textContent = `${tokens} tokens${rate}, up to ${why[reason]}.`;
+    speed.textContent = `${tokens} tokens${rate} on ${threads} ${threads === 1 ? 'thread' : 'threads'}, up to ${why[reason]}.`;
     setBusy(false);
   },
 

@@ -32,7 +32,7 @@ const policy = [
   "img-src data: 'self'",
   "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self'",
-  "worker-src 'self'",
+  "worker-src 'self' blob:", // threads of kernels have no file
   "form-action 'none'",
   "base-uri 'none'",
 ].join('; ');

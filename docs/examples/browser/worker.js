@@ -1,5 +1,5 @@
 // The model's thread. Messages in: load, generate, stop. Messages out: progress, loaded, text, done, error.
-import { Model, cpuInfo, loadKernels, mountFiles } from '/packages/runtime/dist/browser/bundle.js';
+import { Model, cpuInfo, loadKernels, mountFiles, runningThreads } from '/packages/runtime/dist/browser/bundle.js';
 
 let model;
 let session;
@@ -38,7 +38,13 @@ const handlers = {
     for await (const part of generation.parts) {
       if (part.type === 'finish') {
         const { usage, reason } = part;
-        postMessage({ type: 'done', reason, tokens: usage.generatedTokens, seconds: usage.generateSeconds });
+        postMessage({
+          type: 'done',
+          reason,
+          tokens: usage.generatedTokens,
+          seconds: usage.generateSeconds,
+          threads: runningThreads(),
+        });
       } else {
         first ??= performance.now();
         tokens += part.tokens.length;

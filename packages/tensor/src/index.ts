@@ -2,7 +2,7 @@ export { cpuInfo, type CpuInfo } from './cpu.ts';
 export type { BackendKind, KernelTable } from './backend/backend.ts';
 export { bestWasmFile, type WebAssemblyFeatures } from './backend/wasm-features.ts';
 export type { WasmFile } from './backend/wasm-file.ts';
-export { measureThreads, savedThreads, setThreadCount, threadCount, threadPlan } from './threads.ts';
+export { measureThreads, runningThreads, savedThreads, setThreadCount, threadCount, threadPlan } from './threads.ts';
 export type { MeasuredThreads } from './threads/measured-threads.ts';
 export type { ThreadPlan } from './threads/thread-plan.ts';
 export { probePeak, probeReadBandwidth, type PeakOptions, type ReadBandwidthOptions } from './probe.ts';

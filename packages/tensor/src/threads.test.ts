@@ -1,5 +1,4 @@
 import { afterAll, expect, test } from '@jest/globals';
-import { backend } from './backend/load.ts';
 import { InvalidOptionError } from './errors.ts';
 import { setThreadCount, threadCount, threadPlan } from './threads.ts';
 
@@ -8,11 +7,10 @@ afterAll(() => {
 });
 
 test('the plan is followed when the kernels are loaded', () => {
-  if (backend().kind === 'native') expect(threadCount()).toBe(threadPlan().threads);
+  expect(threadCount()).toBe(threadPlan().threads);
 });
 
 test('the number can be changed', () => {
-  if (backend().kind === 'wasm') return;
   setThreadCount(3);
   expect(threadCount()).toBe(3);
   for (const wrong of [0, -1, 1.5, Number.NaN, 1e9])

@@ -36,6 +36,14 @@ export function threadCount(): number {
 }
 
 /**
+ * How many of them could compute at this moment. Threads of WebAssembly begin some time after they have been asked for, while
+ * the event loop runs; until then the others do their part.
+ */
+export function runningThreads(): number {
+  return backend().runningThreads();
+}
+
+/**
  * Changes it for the whole process, from the next computation on. Not needed normally: {@link threadPlan} has been
  * followed when the kernels were loaded.
  */

@@ -58,6 +58,8 @@ const maxTokens = 40;
         expect(await page.textContent('#status')).toContain('wasm_relaxed');
         expect(await write(page)).toBe(prompt + expected);
         expect(await page.textContent('#speed')).toMatch(/^40 tokens, [\d.]+ tokens per second/);
+        const threads = isolated ? await page.evaluate('navigator.hardwareConcurrency') : 1;
+        expect(await page.textContent('#speed')).toMatch(new RegExp(`on ${String(threads)} threads?,`));
         expect(foreign).toEqual([]);
       } finally {
         await page.close();

@@ -31,4 +31,6 @@ export interface Backend {
   readonly addon: Addon;
   /** Brings an array up to date that native code has written after the call that took it. During calls it happens by itself. */
   refresh(array: ArrayBufferView): void;
+  /** Threads that could compute now: those of WebAssembly begin some time after they have been asked for. */
+  runningThreads(): number;
 }

@@ -1,0 +1,33 @@
+/** What a thread of kernels gets: native/threads/pool_wasm.cc. */
+export interface ThreadStart {
+  readonly module: object;
+  readonly memory: object;
+  readonly part: number;
+  /** Address just above the thread's stack. */
+  readonly stackEnd: number;
+}
+
+/**
+ * The program of such a thread, for Node's workers and for browsers': another instance on the same memory. Kernels call
+ * nothing outside. Text and no file, so that bundles need not carry a second one.
+ */
+export const threadSource = `
+function start({ module, memory, part, stackEnd }) {
+  const imports = { env: { memory } };
+  for (const { module: group, name, kind } of WebAssembly.Module.imports(module))
+    if (kind === 'function')
+      (imports[group] ??= {})[name] = () => {
+        throw new Error('a thread of kernels called ' + name);
+      };
+  const { exports } = new WebAssembly.Instance(module, imports);
+  exports.__stack_pointer.value = stackEnd;
+  try {
+    exports.llm_thread(part);
+  } catch (error) {
+    exports.llm_thread_failed();
+    throw error;
+  }
+}
+if (typeof require === 'function') start(require('node:worker_threads').workerData);
+else onmessage = ({ data }) => start(data);
+`;
