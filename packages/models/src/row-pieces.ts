@@ -15,7 +15,7 @@ export function* piecesOfMatrix(matrix: Matrix): Iterable<Float32Array> {
 }
 
 /** Bytes are handed out in pieces of this size. */
-const PIECE_BYTES = 1 << 22;
+export const PIECE_BYTES: number = 1 << 22;
 
 /** The bytes of a matrix; each piece takes the place of the one before. */
 export function* bytesOfMatrix(matrix: Matrix): Iterable<Uint8Array> {

@@ -13,14 +13,12 @@ import { writeSafetensors, type SafetensorsEntry } from '../formats/safetensors/
 import { linearsByDivisors, scaledLinear } from '../input-scales.ts';
 import type { LoadedCheckpoint } from '../loaded-checkpoint.ts';
 import { decodeElements, encodeFloats } from '../number-formats.ts';
+import { PIECE_BYTES } from '../row-pieces.ts';
 import type { ConversionOptions } from './convert.ts';
 import { gridOfMatrix } from './grid-of-matrix.ts';
 import { largestError, type ConvertedWeight } from './report.ts';
 
 export type FolderTarget = 'safetensors' | 'packed' | 'gptq' | 'awq' | 'compressed-tensors';
-
-/** Tensors that stay as they are go through memory in pieces of this size. */
-const PIECE_BYTES = 1 << 22;
 
 type DenseType = 'F32' | 'F16' | 'BF16';
 
@@ -98,7 +96,9 @@ function planPacked(checkpoint: LoadedCheckpoint, weights: ConvertedWeight[], wi
   const described: Record<string, unknown> = {};
   const entries = [...checkpoint.tensors.values()].map((info): SafetensorsEntry => {
     const { name, dtype, shape } = info;
-    if (isPlain(info) || shape.length !== 2) return denseEntry(checkpoint, info, denseType(info), weights);
+    // GGUF may have the rows of dense matrices in another order, too.
+    const asStored = isPlain(info) && checkpoint.format !== 'gguf';
+    if (asStored || shape.length !== 2) return denseEntry(checkpoint, info, denseType(info), weights);
     const announced = checkpoint.describe(name);
     const { rows, columns } = announced;
     const description = wide.has(name) ? ({ format: 'bf16', rows, columns } as const) : announced;
@@ -260,7 +260,6 @@ function denseEntry(
   const turned = shape.length === 2 && checkpoint.architecture.isTransposed(name);
   const entry = { name, dtype: type, shape: turned ? shape.toReversed() : shape };
   const factors = folds ? inputScaleOf(checkpoint, name) : undefined;
-  // GGUF may have its rows in another order.
   if (dtype === type && !factors && checkpoint.format !== 'gguf') {
     return {
       ...entry,

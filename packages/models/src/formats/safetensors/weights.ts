@@ -3,12 +3,9 @@ import { importTransposed, importTransposedAsync, Matrix, type DenseFormat, type
 import type { CheckpointFormat, TensorInfo } from '../../checkpoint.ts';
 import { InvalidWeightError } from '../../errors.ts';
 import { decodeElements, isElementType, type ElementType } from '../../number-formats.ts';
-import { piecesOfMatrix } from '../../row-pieces.ts';
+import { PIECE_BYTES, piecesOfMatrix } from '../../row-pieces.ts';
 import { withShape, type StoredFile } from '../../stored-file.ts';
 import type { LoadedMatrix, WeightSource } from '../../weight-source.ts';
-
-/** Values are handed out in pieces of about this size. */
-const PIECE_BYTES = 4 << 20;
 
 const denseFormats: Partial<Record<ElementType, DenseFormat>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
