@@ -49,8 +49,15 @@ async function quantizeOnce({ model, ...recipe }) {
   const start = performance.now();
   const { bytesAfter } = await quantize(model, recipe);
   const seconds = (performance.now() - start) / 1000;
-  const { userCPUTime, maxRSS } = process.resourceUsage();
-  console.log(JSON.stringify({ bytes: bytesAfter, seconds, cpuSeconds: userCPUTime / 1e6, peak: maxRSS * 1024 }));
+  const cpuSeconds = process.resourceUsage().userCPUTime / 1e6;
+  console.log(JSON.stringify({ bytes: bytesAfter, seconds, cpuSeconds, peak: peakMemory() }));
+}
+
+/** Of this process, in bytes. Linux counts what its parent had in `maxRSS` as well. */
+function peakMemory() {
+  const status = '/proc/self/status';
+  const found = existsSync(status) ? /VmHWM:\s+(\d+)/.exec(readFileSync(status, 'latin1')) : undefined;
+  return 1024 * (found ? Number(found[1]) : process.resourceUsage().maxRSS);
 }
 
 async function compareMethods() {

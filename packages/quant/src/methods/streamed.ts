@@ -1,3 +1,4 @@
+import { releaseArrays } from '@llm/tensor';
 import type { MatrixError } from '../quantized-matrix.ts';
 import { matrixError, quantizeMatrix } from '../quantized-matrix.ts';
 import type { LayerPlan } from '../recipe.ts';
@@ -29,5 +30,7 @@ export async function quantizeStreamed(run: QuantizationRun, target: Target, pla
     position += await run.writeRows(target, matrix, position);
     await run.advanceBy(weight, count / rows);
   }
+  // Nobody else has it, and the collector would let those of a whole model wait.
+  releaseArrays(weights);
   await run.finish(target, total);
 }
