@@ -65,3 +65,14 @@ test('an aborted signal ends it', async () => {
     'enough',
   );
 });
+
+test('a model without a tokenizer is measured all the same', async () => {
+  const model = join(folder, 'model');
+  await writeTinyModel(model);
+  const weight = 'model.layers.0.mlp.down_proj.weight';
+  const layers = [{ weight, bits: 4, groupSize: -1, relativeError: 0.1, bytesAfter: 1000 }];
+  const measured = await measureActivations(model, { layers });
+  expect(measured.map(({ weights }) => weights.map((one) => one.weight))).toEqual([[weight]]);
+  expect(measured[0]?.errors.int8).toBeGreaterThan(0);
+  expect(measured[0]?.errors.int8).toBeLessThan(0.01);
+});

@@ -1,3 +1,4 @@
+import { TokenizerError, type Checkpoint } from '@llm/models';
 import {
   linearComputes,
   linearsByInput,
@@ -13,6 +14,7 @@ import {
   type Tensor,
 } from '@llm/tensor';
 import { calibrationSequences, type CalibrationOptions } from '../calibration/options.ts';
+import type { Document } from '../calibration/sequences.ts';
 import { GraphWalk } from '../calibration/graph-walk.ts';
 import { TensorStore } from '../calibration/tensor-store.ts';
 import { openSource } from '../source.ts';
@@ -38,7 +40,7 @@ export interface WeightTimes {
 export interface MeasureActivationsOptions {
   /** The layers as they were quantized: their bits and groups decide which kernels run. */
   readonly layers: Trial['layers'];
-  /** Default: a short English text. */
+  /** Default: a short English text; tokens from all over the vocabulary for a model without a tokenizer. */
   readonly calibration?: CalibrationOptions;
   readonly signal?: AbortSignal;
 }
@@ -67,8 +69,8 @@ export async function measureActivations(
   { layers, calibration, signal }: MeasureActivationsOptions,
 ): Promise<InputMeasurement[]> {
   using checkpoint = await openSource(source);
-  const { graph } = checkpoint.architecture.build(checkpoint.config);
-  const documents = calibration?.documents ?? [sampleText.repeat(4)];
+  const { graph, vocabularySize } = checkpoint.architecture.build(checkpoint.config);
+  const documents = calibration?.documents ?? (await ownDocuments(checkpoint, vocabularySize));
   const draw = { documents, samples, length: Math.min(sampleTokens, calibration?.length ?? sampleTokens) };
   const sequences = await calibrationSequences(checkpoint, draw, signal);
   const known = new Map(layers.map((layer) => [layer.weight, layer]));
@@ -108,6 +110,16 @@ export async function measureActivations(
     found.push({ weights, errors: sums.relative });
   }
   return found;
+}
+
+async function ownDocuments(checkpoint: Checkpoint, vocabularySize: number): Promise<Document[]> {
+  try {
+    await checkpoint.tokenizer();
+    return [sampleText.repeat(4)];
+  } catch (error) {
+    if (!(error instanceof TokenizerError)) throw error;
+    return [Int32Array.from({ length: samples * sampleTokens }, (_, i) => (i * 7919) % vocabularySize)];
+  }
 }
 
 function shapesOf(graph: Graph): Map<string, readonly number[]> {
