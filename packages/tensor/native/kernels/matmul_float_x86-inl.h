@@ -177,8 +177,7 @@ void UnpackDensePanel(const void* row, int64_t stride, int count, int columns, f
         // The place in the next panel: 32 rows are more streams than hardware follows.
         if (k * kElement % kLine == 0)
           for (int i = 0; i < 8; ++i)
-            _mm_prefetch(static_cast<const char*>(row) + ((c + i) * stride + k + kPanelColumns) * kElement,
-                         _MM_HINT_T1);
+            _mm_prefetch(static_cast<const char*>(row) + ((c + i) * stride + k + columns) * kElement, _MM_HINT_T1);
         for (int i = 0; i < 8; ++i) tile[i] = LoadDense<F>(row, (c + i) * stride + k);
         Transpose8x8(tile);
         for (int i = 0; i < 8; ++i) _mm256_storeu_ps(panel + (k + i) * kBlockRows + c, tile[i]);

@@ -47,8 +47,8 @@ constexpr float kSmallestPeak = 0x1p-100f;
 // Rows of one fp32 tile: 2 * 12 sums in 32 registers.
 constexpr int kFloatChunkRows = 12;
 
-// Values of k in one fp32 panel.
-constexpr int kPanelColumns = 128;
+// Values of k in one fp32 panel, at most.
+constexpr int kPanelColumns = 256;
 
 // Codes of a block, unpacked to bytes for some segments of K: [quad][32 columns][4], and what their groups share.
 struct CodePanel {

@@ -56,9 +56,12 @@ void ForFloatPanels(const BlockLoop& loop, const Work& work) {
   const PackedLayout layout = packed ? LayoutOf(weight) : PackedLayout{};
   const int columns = static_cast<int>(weight.columns);
   auto* const panel = reinterpret_cast<float*>(loop.scratch);
+  // Many rows: their sums do not stay in the caches from one panel to the next. Few: a short panel stays in the first.
+  constexpr int kManyRows = 4 * kFloatChunkRows;
+  const int step = loop.rows >= kManyRows ? kPanelColumns : kPanelColumns / 2;
   for (int block = loop.block_begin; block < loop.block_end; ++block)
-    for (int k = 0; k < columns; k += kPanelColumns) {
-      const int end = std::min(columns, k + kPanelColumns);
+    for (int k = 0; k < columns; k += step) {
+      const int end = std::min(columns, k + step);
       if (packed) {
         loop.table.matmul->unpack[PackedIndex(weight.format)](layout, weight.data + block * layout.block_bytes, k, end,
                                                               panel);
@@ -203,7 +206,7 @@ void MultiplyBf16Panels(const BlockLoop& loop) {
 }
 
 void MultiplyF16Panels(const BlockLoop& loop) {
-  static_assert(kPanelColumns % kHalfRun == 0);
+  static_assert(kPanelColumns / 2 % kHalfRun == 0);
   MultiplyRoundedPanels(loop, *loop.table.f16, loop.weight.columns);
 }
 
