@@ -1,5 +1,6 @@
 // Damages small models of every format and opens them: node tools/fuzz/formats.mjs [--count N] [--seed S] [--format NAME]
-// Needs built packages (npm run build). Whatever happens must be an error of ours or a model that can be read: never a crash,
+// Needs built packages (npm run build). Every damaged file is written: with TMPDIR in memory (/dev/shm) the disk has no part in it.
+// Whatever happens must be an error of ours or a model that can be read: never a crash,
 // a hang, or memory beyond bounds. What can be read must be the same by every way: matrices have the format and the shape that
 // was announced, and the values that the plain readers find, up to the reported error. Prints one line per format and ends with
 // status 1 if anything else was seen.
