@@ -139,7 +139,9 @@ void RowsZmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
   const int8_t* a = x.quants;
   const int32_t* base = x.base;
   const float* act_scale = x.scale;
-  const uint8_t* fetch = x.fetch;
+  // Five rows of two-level weights have no register left for it, and would keep a vector on the stack.
+  constexpr bool kFetch = kPrefetch > 0 && !(F == WeightFormat::kTwo4 && R == 5);
+  const uint8_t* fetch = kFetch ? x.fetch : nullptr;
   __m512 total[R][2];
 #pragma GCC unroll 16
   for (int i = 0; i < R * 2; ++i) total[i / 2][i % 2] = _mm512_setzero_ps();
@@ -189,7 +191,7 @@ void RowsZmm(const uint8_t* block, const SegmentPlan& plan, const PreparedRows& 
           } else {
             DecodeOctet<F>(stream.at, low, high);
           }
-          if (kPrefetch > 0 && fetch != nullptr) {
+          if (kFetch && fetch != nullptr) {
             for (int i = 0; i < x.fetch_lines; ++i, fetch += kLine)
               _mm_prefetch(reinterpret_cast<const char*>(fetch), _MM_HINT_T1);
           } else if (kPrefetch > 0) {
