@@ -5,7 +5,7 @@
 //   - install without compiling anything, also by yarn 1;
 //   - have what loads slowly or is large (emnapi, zod) inside, in one file each;
 //   - have their own modules in one file, with a file more for each group of them that is imported only when it is needed:
-//     importing some two hundred files took two thirds of the time of importing @llm/runtime.
+//     importing some two hundred files took more than half of the time of importing @llm/runtime.
 //   node tools/release/stage.mjs [--all-platforms]     --all-platforms: a missing binary is an error, as for a release
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';

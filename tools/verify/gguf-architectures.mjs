@@ -5,16 +5,14 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { root } from '../run.mjs';
+import { agreeing, openLlama, ours, theirs } from './continue-greedily.mjs';
 
 const [folder, ...chosen] = process.argv.slice(2);
 if (!folder) throw new Error('usage: gguf-architectures.mjs FOLDER [FIXTURE...]');
-const root = join(import.meta.dirname, '../..');
 const fixtures = join(root, 'packages/models/fixtures');
 const { convert } = await import(join(root, 'packages/models/dist/index.js'));
-const { Model } = await import(join(root, 'packages/runtime/dist/index.js'));
-const { getLlama } = await import(pathToFileURL(join(folder, 'node_modules/node-llama-cpp/dist/index.js')).href);
-const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, logLevel: 'error', maxThreads: 1 });
+const llama = await openLlama(folder);
 const TOKENS = 12;
 
 /** What the fixtures switch on that GGUF cannot say. */
@@ -47,30 +45,6 @@ function modelOf(name, path) {
   );
 }
 
-async function ours(path, prompt) {
-  const model = await Model.load(path, { compute: 'f32', threads: 1, contextLength: 64 });
-  const tokens = [];
-  while (tokens.length < TOKENS) {
-    const logits = await model.logits([...prompt, ...tokens]);
-    const last = logits.subarray(logits.length - model.vocabularySize);
-    tokens.push(last.reduce((best, logit, i) => (logit > last[best] ? i : best), 0));
-  }
-  await model.dispose();
-  return tokens;
-}
-
-async function theirs(modelPath, prompt) {
-  const model = await llama.loadModel({ modelPath });
-  const context = await model.createContext({ contextSize: 64, threads: 1 });
-  const tokens = [];
-  for await (const token of context.getSequence().evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
-    tokens.push(token);
-    if (tokens.length === TOKENS) break;
-  }
-  await model.dispose();
-  return tokens;
-}
-
 async function outcome(name, path) {
   modelOf(name, path);
   const file = `${path}.gguf`;
@@ -80,11 +54,9 @@ async function outcome(name, path) {
     return `not written: ${error.message}`;
   }
   const [{ ids }] = JSON.parse(readFileSync(join(fixtures, name, 'expected.json'), 'utf8')).prompts;
-  const here = await ours(file, ids);
+  const here = await ours(file, ids, TOKENS);
   try {
-    const there = await theirs(file, ids);
-    const differs = here.findIndex((token, i) => token !== there[i]);
-    return `${differs < 0 ? TOKENS : differs} of ${TOKENS} greedy tokens agree`;
+    return `${agreeing(here, await theirs(llama, file, ids, TOKENS))} of ${TOKENS} greedy tokens agree`;
   } catch (error) {
     return `llama.cpp: ${error.message}`;
   }

@@ -5,47 +5,19 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { root } from '../run.mjs';
+import { agreeing, openLlama, ours, theirs } from './continue-greedily.mjs';
 
 const [folder, ...sources] = process.argv.slice(2);
 if (!folder || sources.length === 0) throw new Error('usage: written-gguf.mjs FOLDER MODEL...');
 
-const root = join(import.meta.dirname, '../..');
 const { convert } = await import(join(root, 'packages/models/dist/index.js'));
 const { Model } = await import(join(root, 'packages/runtime/dist/index.js'));
-const { getLlama } = await import(pathToFileURL(join(folder, 'node_modules/node-llama-cpp/dist/index.js')).href);
 
 const TOKENS = 32;
 const PROMPT = 'Once upon a time';
 
-const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, logLevel: 'error', maxThreads: 1 });
-
-async function theirs(modelPath, prompt) {
-  const model = await llama.loadModel({ modelPath });
-  const context = await model.createContext({ contextSize: 128, threads: 1 });
-  const tokens = [];
-  for await (const token of context.getSequence().evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
-    tokens.push(token);
-    if (tokens.length === TOKENS) break;
-  }
-  const tokenized = model.tokenize(PROMPT);
-  await model.dispose();
-  return { tokens, tokenized };
-}
-
-/** Step by step from all logits: the plainest way to continue. */
-async function ours(path, prompt) {
-  const model = await Model.load(path, { compute: 'f32', threads: 1, contextLength: 128 });
-  const tokens = [];
-  while (tokens.length < TOKENS) {
-    const logits = await model.logits([...prompt, ...tokens]);
-    const last = logits.subarray(logits.length - model.vocabularySize);
-    tokens.push(last.reduce((best, logit, i) => (logit > last[best] ? i : best), 0));
-  }
-  const tokenized = model.tokenizer.encode(PROMPT, { addSpecialTokens: false });
-  await model.dispose();
-  return { tokens, tokenized };
-}
+const llama = await openLlama(folder);
 
 const scratch = mkdtempSync(join(tmpdir(), 'llm-verify-'));
 try {
@@ -55,12 +27,15 @@ try {
       await convert(source, file, { to: 'gguf', type });
       const model = await Model.load(file, { threads: 1, contextLength: 128 });
       const prompt = model.tokenizer.encode(PROMPT);
+      const tokenized = model.tokenizer.encode(PROMPT, { addSpecialTokens: false });
       await model.dispose();
-      const [a, b] = [await ours(file, prompt), await theirs(file, prompt)];
-      const differs = a.tokens.findIndex((token, i) => token !== b.tokens[i]);
-      const same = differs < 0 ? TOKENS : differs;
+      const other = await llama.loadModel({ modelPath: file });
       const text =
-        String(a.tokenized) === String(b.tokenized) ? 'same tokens of the prompt' : 'OTHER tokens of the prompt';
+        String(tokenized) === String(other.tokenize(PROMPT))
+          ? 'same tokens of the prompt'
+          : 'OTHER tokens of the prompt';
+      await other.dispose();
+      const same = agreeing(await ours(file, prompt, TOKENS), await theirs(llama, file, prompt, TOKENS));
       console.log(`${basename(source)} ${type}: ${text}, ${same} of ${TOKENS} greedy tokens agree`);
       rmSync(file);
     }

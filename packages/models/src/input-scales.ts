@@ -3,21 +3,29 @@
  * names such linears in `quantization_config.input_scales` and holds `<linear>.input_scale`; AWQ checkpoints of others hold the divisors
  * as `<module>.act.scales`.
  */
-import type { MatrixDescription, Node } from '@llm/tensor';
+import { InvalidArgumentError, isActivation, isChannelScale, type MatrixDescription } from '@llm/tensor';
 
 import type { Architecture, HfConfig } from './architecture.ts';
 import { INPUT_SCALE } from './architectures/builder.ts';
-import type { CheckpointFormat, TensorInfo } from './checkpoint.ts';
+import type { Checkpoint, CheckpointFormat, TensorInfo } from './checkpoint.ts';
 import { InvalidWeightError } from './errors.ts';
 import { withShape } from './stored-file.ts';
 import type { LoadedMatrix, WeightSource } from './weight-source.ts';
 
 const ACT_SCALES = '.act.scales';
-const activations: ReadonlySet<string> = new Set<Node['op']>(['silu', 'gelu', 'geluTanh', 'relu']);
 
 /** The name of the linear whose input a tensor scales; undefined for other tensors. */
 export function scaledLinear(tensor: string): string | undefined {
   return tensor.endsWith(INPUT_SCALE) ? tensor.slice(0, -INPUT_SCALE.length) : undefined;
+}
+
+/** @throws InvalidArgumentError where inputs are scaled: these formats would lose it */
+export function refuseInputScales(checkpoint: Checkpoint, target: string): void {
+  const scaled = [...checkpoint.tensors.keys()].find((name) => scaledLinear(name) !== undefined);
+  if (scaled === undefined) return;
+  throw new InvalidArgumentError(
+    `${target} has no place for ${scaled} of ${checkpoint.path}. Write awq, packed or safetensors, or quantize without inputScales.`,
+  );
 }
 
 /** The linears behind an activation, by the name that AWQ checkpoints give the activation's divisors. */
@@ -27,9 +35,9 @@ export function linearsByDivisors(architecture: Architecture, config: HfConfig):
     if (node.op !== 'linear') continue;
     const { name } = node.attributes;
     const [input] = node.inputs;
-    const before = input?.op === 'mul' && input.inputs[1]?.op === 'weight' ? input.inputs[0] : input;
+    const before = input && isChannelScale(input) ? input.inputs[0] : input;
     const module = name.slice(0, name.lastIndexOf('.'));
-    if (before && activations.has(before.op)) found.set(`${module}${ACT_SCALES}`, name);
+    if (before && isActivation(before)) found.set(`${module}${ACT_SCALES}`, name);
   }
   return found;
 }

@@ -1,14 +1,12 @@
 import type { Checkpoint } from '@llm/models';
-import { equivalentScales, type Graph, type Node } from '@llm/tensor';
-
-const activations: ReadonlySet<string> = new Set<Node['op']>(['silu', 'gelu', 'geluTanh', 'relu']);
+import { equivalentScales, isActivation, isChannelScale, type Graph } from '@llm/tensor';
 
 /** The linears whose input is multiplied by a vector of weights, and the names of those vectors. */
 export function scaledInputs(graph: Graph): Map<string, string> {
   const found = new Map<string, string>();
   for (const node of graph.nodes) {
     const [input] = node.inputs;
-    const vector = input?.op === 'mul' ? input.inputs[1] : undefined;
+    const vector = input && isChannelScale(input) ? input.inputs[1] : undefined;
     if (node.op === 'linear' && vector?.op === 'weight') found.set(node.attributes.name, vector.attributes.name);
   }
   return found;
@@ -28,7 +26,7 @@ export function graphWithInputScales(
   const missing = graph.nodes.flatMap((node) => {
     if (node.op !== 'linear' || node.block === undefined || covered.has(node)) return [];
     const [input, weight] = node.inputs;
-    const stands = input && weight?.op === 'weight' && activations.has(input.op) && graph.consumers(input).length === 1;
+    const stands = input && weight?.op === 'weight' && isActivation(input) && graph.consumers(input).length === 1;
     return stands && exchanged(weight.attributes.name) ? [node.attributes.name] : [];
   });
   if (missing.length === 0) return graph;

@@ -106,6 +106,7 @@ export {
 } from './graph/block.ts';
 export { differentiate, differentiateBlock, type Wanted } from './graph/differentiate.ts';
 export { linearWeight, linearsByInput, traceLinears, type LinearGroup } from './graph/linears.ts';
+export { isActivation, isChannelScale } from './graph/patterns.ts';
 export { equivalentScales, type EquivalentScale } from './graph/equivalent-scales.ts';
 export { exchangeScales } from './graph/exchange-scales.ts';
 export { computeWith } from './operators/product.ts';

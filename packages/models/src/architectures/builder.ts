@@ -1,6 +1,7 @@
 import {
   Graph,
   width,
+  type Activation,
   type AttentionAttributes,
   type Node,
   type NormAttributes,
@@ -13,9 +14,6 @@ export type Path = (name: string) => string;
 
 /** Behind the name of a linear: the vector that its input is multiplied by. */
 export const INPUT_SCALE = '.input_scale';
-
-/** Operators from one tensor to another of the same shape, with nothing to say but their name. */
-export type Activation = 'silu' | 'gelu' | 'geluTanh' | 'relu';
 
 /** What an architecture is written with: one method per operator, weights made by name on first use. */
 export class Builder {

@@ -1,8 +1,8 @@
 /** What Gemma 2 and 3 share. */
-import type { Node } from '@llm/tensor';
+import type { Activation, Node } from '@llm/tensor';
 
 import type { ForwardPass } from '../architecture.ts';
-import type { Activation, Builder } from './builder.ts';
+import type { Builder } from './builder.ts';
 import { gatedMlp, head, separateAttention, type SeparatePart } from './parts.ts';
 
 export interface GemmaKeys {

@@ -1,8 +1,8 @@
 /** Config keys of the GPT-2 line, and how GGUF files give them. */
+import type { Activation } from '@llm/tensor';
 import { z } from 'zod';
 
 import type { HfConfig } from '../architecture.ts';
-import type { Activation } from './builder.ts';
 import type { GgufMetadata } from './gguf-config.ts';
 import { commonConfig } from './gguf-config.ts';
 import { activation, channels, flag, type Heads, headsOf, layers, maybe, optional, positive, size } from './schema.ts';

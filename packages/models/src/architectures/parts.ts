@@ -1,8 +1,8 @@
 /** Parts that many architectures share. An architecture that differs writes its own. */
-import type { Node, NormAttributes, OperatorAttributes, RopeAttributes } from '@llm/tensor';
+import type { Activation, Node, NormAttributes, OperatorAttributes, RopeAttributes } from '@llm/tensor';
 
 import type { ForwardPass } from '../architecture.ts';
-import type { Activation, Builder, Path } from './builder.ts';
+import type { Builder, Path } from './builder.ts';
 import type { Heads } from './schema.ts';
 
 /** How the heads of one layer attend. */

@@ -1,8 +1,8 @@
 /** Pieces of config schemas. Files write null for "not set", so every optional key takes it. */
+import type { Activation } from '@llm/tensor';
 import { z } from 'zod';
 
 import { InvalidConfigError } from '../errors.ts';
-import type { Activation } from './builder.ts';
 
 /** A size: a whole number from 1 to 2^31 - 1, so that products of two fit a double exactly. */
 export const size: z.ZodType<number> = z

@@ -10,7 +10,7 @@ import { PACKED_METADATA } from '../formats/packed/weights.ts';
 import { awqLayout, compressedLayout, gptqLayout, type Layout, type LinearShape } from '../formats/quantized/encode.ts';
 import { dequantizeRows, type QuantizedCodes } from '../formats/quantized/linear.ts';
 import { writeSafetensors, type SafetensorsEntry } from '../formats/safetensors/write.ts';
-import { linearsByDivisors, scaledLinear } from '../input-scales.ts';
+import { linearsByDivisors, refuseInputScales, scaledLinear } from '../input-scales.ts';
 import type { LoadedCheckpoint } from '../loaded-checkpoint.ts';
 import { decodeElements, encodeFloats } from '../number-formats.ts';
 import { PIECE_BYTES } from '../row-pieces.ts';
@@ -154,10 +154,14 @@ function planOthers(
       return { name, dtype: part.dtype, shape: part.shape, data: async () => part.bytes(await load(info)) };
     }),
   );
+  const divisors = new Map<string, string>();
+  if (target === 'awq')
+    for (const [name, linear] of linearsByDivisors(checkpoint.architecture, checkpoint.config))
+      divisors.set(linear, name);
   for (const info of checkpoint.tensors.values()) {
     if (written.has(info.name)) continue;
     if (scaledLinear(info.name) !== undefined) {
-      if (target === 'awq') entries.push(divisorEntry(checkpoint, info, weights));
+      if (target === 'awq') entries.push(divisorEntry(checkpoint, info, divisors, weights));
       continue; // in safetensors it is part of the weights
     }
     const wanted =
@@ -293,11 +297,17 @@ function inputScaleOf(checkpoint: LoadedCheckpoint, weight: string): Float32Arra
   return scale !== weight && checkpoint.has(scale) ? checkpoint.vector(scale) : undefined;
 }
 
-/** AWQ checkpoints divide what an activation gives. */
-function divisorEntry(checkpoint: LoadedCheckpoint, info: TensorInfo, weights: ConvertedWeight[]): SafetensorsEntry {
-  const linear = scaledLinear(info.name);
-  const known = [...linearsByDivisors(checkpoint.architecture, checkpoint.config)];
-  const name = known.find((entry) => entry[1] === linear)?.[0];
+/**
+ * AWQ checkpoints divide what an activation gives.
+ * @param divisors - the names of such tensors, by linear
+ */
+function divisorEntry(
+  checkpoint: LoadedCheckpoint,
+  info: TensorInfo,
+  divisors: ReadonlyMap<string, string>,
+  weights: ConvertedWeight[],
+): SafetensorsEntry {
+  const name = divisors.get(scaledLinear(info.name) ?? '');
   if (name === undefined) throw new InvalidWeightError(checkpoint.path, info.name, 'stands behind no activation');
   return {
     ...{ name, dtype: 'F32', shape: info.shape },
@@ -309,15 +319,6 @@ function divisorEntry(checkpoint: LoadedCheckpoint, info: TensorInfo, weights: C
       return encodeFloats('F32', divisors);
     },
   };
-}
-
-/** @throws InvalidArgumentError where inputs are scaled: these formats would lose it */
-export function refuseInputScales(checkpoint: LoadedCheckpoint, target: string): void {
-  const scaled = [...checkpoint.tensors.keys()].find((name) => scaledLinear(name) !== undefined);
-  if (scaled === undefined) return;
-  throw new InvalidArgumentError(
-    `${target} has no place for ${scaled} of ${checkpoint.path}. Write awq, packed or safetensors, or quantize without inputScales.`,
-  );
 }
 
 /** A tensor as it lies, in pieces. */

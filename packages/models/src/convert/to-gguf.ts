@@ -7,10 +7,10 @@ import { metadataOfTokenizer } from '../formats/gguf/metadata-of-tokenizer.ts';
 import { blocksOfMatrix, encodeBlocks, type WrittenType } from '../formats/gguf/quantize-blocks.ts';
 import { ggufTypes, type GgufType } from '../formats/gguf/types.ts';
 import { writeGguf, type GgufEntry, type GgufEntryValue } from '../formats/gguf/write.ts';
+import { refuseInputScales } from '../input-scales.ts';
 import type { LoadedCheckpoint } from '../loaded-checkpoint.ts';
 import { largestError, type ConvertedWeight } from './report.ts';
 import type { ConversionOptions } from './convert.ts';
-import { refuseInputScales } from './to-folder.ts';
 
 /** Kinds of files, by the kind of most of their weights (`general.file_type`). */
 const fileTypes: Readonly<Record<WrittenType, number>> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7 };

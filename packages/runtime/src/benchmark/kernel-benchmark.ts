@@ -154,17 +154,14 @@ class ProbedLimits {
   ): Promise<KernelMeasurement[]> {
     const { threads } = this;
     const name = `${isa} ${kind}`;
-    const readBandwidth = (): Promise<number> => probeReadBandwidth({ threads, bytes: 2 ** 28 });
-    const probe = async (): Promise<Limits> => ({
-      readBandwidth: await readBandwidth(),
-      peak: await probePeak({ isa, kind, threads }),
-    });
+    const reads = (): Promise<number> => probeReadBandwidth({ threads, bytes: 2 ** 28 });
+    const arithmetic = (): Promise<number> => probePeak({ isa, kind, threads });
     const before = {
-      readBandwidth: this.#readBandwidth ?? (await readBandwidth()),
-      peak: this.#peak?.name === name ? this.#peak.value : await probePeak({ isa, kind, threads }),
+      readBandwidth: this.#readBandwidth ?? (await reads()),
+      peak: this.#peak?.name === name ? this.#peak.value : await arithmetic(),
     };
     const timed = await time();
-    const after = await probe();
+    const after = { readBandwidth: await reads(), peak: await arithmetic() };
     this.#readBandwidth = after.readBandwidth;
     this.#peak = { name, value: after.peak };
     const limits = {

@@ -1,6 +1,5 @@
-import { mostPrecise, type Activation, type LinearCompute, type Node, type NodeOf } from '@llm/tensor';
+import { isActivation, mostPrecise, type Activation, type LinearCompute, type Node, type NodeOf } from '@llm/tensor';
 
-import { isActivation } from './activations.ts';
 import { groupBy } from './group-by.ts';
 import { weightOf } from './inputs.ts';
 import { linearUnits, unitInput, type LinearUnit } from './linear-units.ts';

@@ -1,4 +1,4 @@
-import type { Node, NodeOf, NormDescription } from '@llm/tensor';
+import { isChannelScale, type Node, type NodeOf, type NormDescription } from '@llm/tensor';
 
 import { inputOf, weightOf } from './inputs.ts';
 import type { Uses } from './uses.ts';
@@ -8,11 +8,6 @@ export type NormNode = NodeOf<'rmsNorm'> | NodeOf<'layerNorm'>;
 
 export function isNorm(node: Node): node is NormNode {
   return node.op === 'rmsNorm' || node.op === 'layerNorm';
-}
-
-/** A product with one factor for each channel, the same for all rows. */
-export function isChannelScale(node: Node): node is NodeOf<'mul'> {
-  return node.op === 'mul' && node.inputs[1]?.op === 'weight';
 }
 
 export function describeNorm(norm: NormNode | NodeOf<'mul'>, weights: Weights): NormDescription {

@@ -1,8 +1,8 @@
-import { width, type Instruction, type Node, type NodeOf } from '@llm/tensor';
+import { isChannelScale, width, type Instruction, type Node, type NodeOf } from '@llm/tensor';
 
 import { UnsupportedGraphError } from '../errors.ts';
 import { inputOf, weightOf } from './inputs.ts';
-import { describeNorm, isChannelScale, type NormNode } from './norms.ts';
+import { describeNorm, type NormNode } from './norms.ts';
 import type { Operation } from './operation.ts';
 import type { Uses } from './uses.ts';
 import type { Weights } from './weights.ts';
